@@ -1,0 +1,24 @@
+# Flags for our own code. Third-party headers come in as SYSTEM and are not held to them.
+add_library(forerun_options INTERFACE)
+target_compile_options(forerun_options INTERFACE
+  -Wall -Wextra -Werror
+  # GCC fuses a*b+c by itself under -mfma, and two instances of one template may then round
+  # differently; every fused operation in this tree is written as one (row invariance).
+  -ffp-contract=off
+  -fno-math-errno)
+target_include_directories(forerun_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+
+if(FORERUN_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(FORERUN_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(FORERUN_SANITIZE)
+  message(FATAL_ERROR "FORERUN_SANITIZE is '${FORERUN_SANITIZE}'; it takes 'address', 'thread' or nothing.")
+endif()
+if(FORERUN_FUZZ)
+  # Coverage instrumentation for every library; the fuzz targets themselves add the driver.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace forerun {
+
+// Processors this process may use: its affinity mask, cut by the cgroup's CPU quota.
+int usable_processors();
+
+// A fixed team of threads that runs one region at a time. The caller is member 0.
+//
+// A region is one function run by every member; inside it, `barrier()` lines the members up. Both
+// wait by spinning for a few microseconds, then yielding, and between regions members sleep on a
+// futex, so an idle team uses no CPU. Everything is std::atomic, so ThreadSanitizer sees every
+// hand-over (GCC's OpenMP hides them, and takes its spin count from the environment).
+class Team final {
+ public:
+  explicit Team(int num_threads);
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  int size() const { return num_threads_; }
+
+  // Runs body(member) on every member and returns when all have finished. Only one thread may call
+  // this at a time, and a body must not call it. `body` is borrowed, nothing is allocated.
+  template <typename Body>
+  void run(Body&& body) {
+    using Plain = std::remove_reference_t<Body>;
+    run_erased([](void* context, int member) { (*static_cast<Plain*>(context))(member); },
+               const_cast<void*>(static_cast<const void*>(&body)));
+  }
+
+  // Lines up all members inside a region; each must call it equally often.
+  void barrier();
+
+ private:
+  using Function = void (*)(void* context, int member);
+  void run_erased(Function function, void* context);
+  void work(int member);
+
+  const int num_threads_;
+  Function function_ = nullptr;
+  void* context_ = nullptr;
+  alignas(64) std::atomic<uint32_t> region_{0};     // bumped to start a region
+  alignas(64) std::atomic<int> running_{0};         // members other than 0 still in the region
+  alignas(64) std::atomic<int> arrived_{0};         // members at the barrier
+  alignas(64) std::atomic<uint32_t> generation_{0}; // bumped when a barrier opens
+  std::atomic<bool> stopping_{false};
+  std::vector<std::thread> threads_;
+};
+
+// The half-open range of `count` items that member `member` of `team_size` takes, in whole units of
+// `grain`: contiguous, ascending, sizes differing by at most one grain.
+struct Range {
+  int64_t begin;
+  int64_t end;
+};
+Range share_of(int64_t count, int member, int team_size, int64_t grain = 1);
+
+}  // namespace forerun

@@ -1,0 +1,50 @@
+#include "tensor/buffer.h"
+
+#include <sys/mman.h>
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace forerun {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+}  // namespace
+
+Buffer::Buffer(size_t size_bytes) : size_bytes_(size_bytes) {
+  if (size_bytes == 0) return;
+  const bool huge = size_bytes >= 4 * kHugePage;
+  const size_t mapped = huge ? size_bytes + kHugePage : size_bytes;
+  void* memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(memory != MAP_FAILED, "out of address space; sizes of files and requests are checked first");
+  data_ = static_cast<uint8_t*>(memory);
+  if (huge) {
+    // Trim to a 2 MiB boundary so that whole huge pages can back the buffer.
+    const size_t lead = (kHugePage - reinterpret_cast<uintptr_t>(data_) % kHugePage) % kHugePage;
+    if (lead > 0) munmap(data_, lead);
+    if (lead < kHugePage) {
+      const size_t end = (lead + size_bytes + 4095) / 4096 * 4096;
+      const size_t mapped_end = (mapped + 4095) / 4096 * 4096;
+      if (end < mapped_end) munmap(data_ + end, mapped_end - end);
+    }
+    data_ += lead;
+    madvise(data_, size_bytes, MADV_HUGEPAGE);
+  }
+}
+
+Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_bytes_, other.size_bytes_);
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (data_ != nullptr) munmap(data_, (size_bytes_ + 4095) / 4096 * 4096);
+}
+
+}  // namespace forerun
