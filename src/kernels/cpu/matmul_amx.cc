@@ -1,0 +1,51 @@
+#include <immintrin.h>
+
+#include "kernels/cpu/backends.h"
+#include "kernels/cpu/matmul_tiles_inl.h"
+
+namespace forerun {
+namespace {
+
+// One block's product per tile instruction: A is up to 16 activation rows × 32 bytes, B is the
+// record's eight vectors (input quads × 16 outputs), C 16 × 16 int32.
+constexpr int kTileC = 0;
+constexpr int kTileA = 1;
+constexpr int kTileB = 2;
+
+struct alignas(64) TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 32, 64};
+  uint8_t num_rows[16] = {16, 16, 8};
+};
+
+// Static, because GCC 12 believes _tile_loadconfig reads eight bytes only and would drop the stores
+// to a local one.
+static const TileConfig kConfig;
+
+struct AmxTiles {
+  AmxTiles() { _tile_loadconfig(&kConfig); }
+  ~AmxTiles() { _tile_release(); }
+  AmxTiles(const AmxTiles&) = delete;
+  AmxTiles& operator=(const AmxTiles&) = delete;
+
+  // c[16][16] = x[16][32] · b, with x rows `stride` bytes apart.
+  void product(const int8_t* x, int64_t stride, const uint8_t* b, int32_t* c) const {
+    _tile_zero(kTileC);
+    _tile_loadd(kTileA, x, stride);
+    _tile_loadd(kTileB, b, 64);
+    _tile_dpbsud(kTileC, kTileA, kTileB);
+    _tile_stored(kTileC, c, 64);
+  }
+};
+
+}  // namespace
+
+void matmul_amx(const MatmulArgs& args) {
+  // Below a third of a tile the vector form is faster, and the integers are the same.
+  if (args.num_rows < 5 || !args.weight->is_quantized()) return matmul_vnni(args);
+  matmul_by_tiles<AmxTiles>(args);
+}
+
+}  // namespace forerun

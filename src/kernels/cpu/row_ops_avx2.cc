@@ -1,0 +1,8 @@
+#include "kernels/cpu/backends.h"
+#include "kernels/cpu/row_ops_inl.h"
+
+namespace forerun {
+
+const RowOps& row_ops_avx2() { return kRowOps; }
+
+}  // namespace forerun

@@ -1,0 +1,76 @@
+// The row operations of kernels/row_ops.h, compiled once per instruction set.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/cpu/f32x16_inl.h"
+#include "kernels/row_ops.h"
+
+namespace forerun {
+namespace {
+
+constexpr float kLog2E = 1.44269504f;
+
+inline float sum_of_squares(const float* x, int64_t size) {
+  F32x16 acc[4] = {F32x16::zero(), F32x16::zero(), F32x16::zero(), F32x16::zero()};
+  for (int64_t i = 0; i < size; i += 16) {
+    const F32x16 v = F32x16::load(x + i);
+    F32x16& lane = acc[i / 16 % 4];
+    lane = F32x16::fma(v, v, lane);
+  }
+  return ((acc[0] + acc[1]) + (acc[2] + acc[3])).reduce_add();
+}
+
+inline void rms_norm(const float* x, const float* weight, float epsilon, int64_t size, float* out) {
+  const float mean = sum_of_squares(x, size) / static_cast<float>(size);
+  const F32x16 inverse = F32x16::broadcast(1.0f / std::sqrt(mean + epsilon));
+  for (int64_t i = 0; i < size; i += 16) {
+    (F32x16::load(x + i) * inverse * F32x16::load(weight + i)).store(out + i);
+  }
+}
+
+inline void quantize_row(const float* x, int64_t size, const QuantizedRows& out) {
+  for (int64_t b = 0; b < size / 32; ++b) {
+    const F32x16 low = F32x16::load(x + 32 * b);
+    const F32x16 high = F32x16::load(x + 32 * b + 16);
+    const F32x16 zero = F32x16::zero();
+    // 0 for finite inputs, NaN otherwise.
+    const float poison = F32x16::fma(low, zero, high * zero).reduce_add();
+    const float largest = F32x16::max(low.abs(), high.abs()).reduce_max();
+    const F32x16 inverse = F32x16::broadcast(largest > 0.0f ? 127.0f / largest : 0.0f);
+    const F32x16 limit = F32x16::broadcast(127.0f);
+    const auto clip = [&](F32x16 v) {
+      return F32x16::min(F32x16::max(v * inverse, zero - limit), limit);
+    };
+    const int32_t sum = clip(low).store_i8(out.values + 32 * b) +
+                        clip(high).store_i8(out.values + 32 * b + 16);
+    const float scale = largest / 127.0f + poison;
+    out.scale[b] = scale;
+    out.sum[b] = sum;
+    out.scaled_sum[b] = scale * static_cast<float>(sum);
+  }
+}
+
+inline void silu_mul(const float* gate, const float* up, int64_t size, float* out) {
+  const F32x16 one = F32x16::broadcast(1.0f);
+  for (int64_t i = 0; i < size; i += 16) {
+    const F32x16 g = F32x16::load(gate + i);
+    const F32x16 exponential = exp2(g * F32x16::broadcast(-kLog2E));
+    (g / (one + exponential) * F32x16::load(up + i)).store(out + i);
+  }
+}
+
+inline void rope(const float* cosine, const float* sine, float factor, int64_t size, float* x) {
+  const int64_t half = size / 2;
+  for (int64_t i = 0; i < half; ++i) {
+    const float a = x[i];
+    const float b = x[i + half];
+    x[i] = (a * cosine[i] - b * sine[i]) * factor;
+    x[i + half] = (b * cosine[i] + a * sine[i]) * factor;
+  }
+}
+
+constexpr RowOps kRowOps = {rms_norm, quantize_row, silu_mul, rope};
+
+}  // namespace
+}  // namespace forerun

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/parallel.h"
+#include "kernels/packed_matrix.h"
+#include "kernels/quantized_rows.h"
+
+namespace forerun {
+
+// out[row][column] (+)= Σ_i x[row][i] · weight[column][i] for `num_rows` rows and the columns of
+// panels [panels.begin, panels.end).
+//
+//   x         quantised weights read `quantized`, dense weights read `dense` [num_rows, columns]
+//   out       f32 [num_rows, out_stride], column 0 of the matrix at out[0]; may not alias x.
+//             Columns are written in whole panels: out has room up to the next multiple of 16.
+//   add       out += product instead of out = product; the product is complete before it is added
+//
+// Order of the arithmetic, the same for every num_rows and instruction set (so a row's bits depend
+// on nothing but the row and the weight):
+//   quantised, per block of 32 in ascending order, with I the exact integer dot product:
+//     Q4_0  acc = fma(float(I − 8·sum),   scale_w · scale_x, acc)
+//     Q8_0  acc = fma(float(I − 128·sum), scale_w · scale_x, acc)
+//     Q4_1  acc = fma(float(I), scale_w · scale_x, acc);  acc = fma(min_w, scaled_sum_x, acc)
+//   dense: acc = fma(x[i], weight[i], acc) in ascending i
+struct MatmulArgs {
+  const PackedMatrix* weight = nullptr;
+  QuantizedRows quantized;
+  const float* dense = nullptr;
+  int64_t num_rows = 0;
+  Range panels{0, 0};
+  float* out = nullptr;
+  int64_t out_stride = 0;
+  bool add = false;
+};
+
+using MatmulFunction = void (*)(const MatmulArgs&);
+
+}  // namespace forerun

@@ -1,0 +1,78 @@
+#include "kernels/packed_matrix.h"
+
+#include <cstring>
+
+#include "base/check.h"
+
+namespace forerun {
+namespace {
+
+// Bytes of one panel's record: 16 rows of one block of the dtype.
+int64_t record_bytes(DType dtype) { return int64_t{kPanelRows} * traits(dtype).block_bytes; }
+
+// Spreads the 4-byte groups of one source row over the vectors of a record.
+void spread(const uint8_t* source, int num_groups, int lane, uint8_t flip, uint8_t* vectors) {
+  for (int group = 0; group < num_groups; ++group) {
+    uint8_t* target = vectors + group * 64 + lane * 4;
+    for (int i = 0; i < 4; ++i) target[i] = source[group * 4 + i] ^ flip;
+  }
+}
+
+// One source block into its lane of a record.
+void pack_block(DType dtype, const uint8_t* block, int lane, uint8_t* record) {
+  switch (dtype) {
+    case DType::kQ4_0:
+      std::memcpy(record + lane * 2, block, 2);
+      spread(block + 2, 4, lane, 0, record + 32);
+      return;
+    case DType::kQ4_1:
+      std::memcpy(record + lane * 2, block, 2);
+      std::memcpy(record + 32 + lane * 2, block + 2, 2);
+      spread(block + 4, 4, lane, 0, record + 64);
+      return;
+    case DType::kQ8_0:
+      std::memcpy(record + lane * 2, block, 2);
+      // Flipping the top bit adds 128: unsigned bytes for the unsigned × signed dot products.
+      spread(block + 2, 8, lane, 0x80, record + 32);
+      return;
+    case DType::kF32:
+    case DType::kF16: {
+      const int element_bytes = traits(dtype).block_bytes;
+      std::memcpy(record + lane * element_bytes, block, element_bytes);
+      return;
+    }
+    default:
+      CHECK(false, "no packed layout for this dtype");
+  }
+}
+
+}  // namespace
+
+PackedMatrix::PackedMatrix(DType dtype, int64_t rows, int64_t columns)
+    : dtype_(dtype), rows_(rows), columns_(columns) {
+  CHECK(columns % traits(dtype).block_elements == 0, "columns must be whole blocks");
+  panel_bytes_ = columns / traits(dtype).block_elements * record_bytes(dtype);
+  data_ = Buffer(static_cast<size_t>(panels() * panel_bytes_));
+}
+
+void PackedMatrix::pack(const TensorView& source, Range panels, const int32_t* row_order) {
+  CHECK(source.dtype == dtype_ && source.num_elements() == rows_ * columns_,
+        "the source is another matrix");
+  const int64_t num_blocks = columns_ / traits(dtype_).block_elements;
+  const int64_t block_bytes = traits(dtype_).block_bytes;
+  const int64_t record = record_bytes(dtype_);
+  for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+    uint8_t* out = data_.data() + panel * panel_bytes_;
+    for (int lane = 0; lane < kPanelRows; ++lane) {
+      const int64_t row = panel * kPanelRows + lane;
+      if (row >= rows_) break;
+      const int64_t source_row = row_order != nullptr ? row_order[row] : row;
+      const uint8_t* blocks = source.data + source_row * num_blocks * block_bytes;
+      for (int64_t b = 0; b < num_blocks; ++b) {
+        pack_block(dtype_, blocks + b * block_bytes, lane, out + b * record);
+      }
+    }
+  }
+}
+
+}  // namespace forerun

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/quantized_rows.h"
+
+namespace forerun {
+
+// Operations on one row. Lengths are multiples of 16 (32 where the result is quantised). Sums run
+// over 64 lanes, lane l taking the elements l, l + 64, … in ascending order, and are added up by a
+// fixed tree, so that a row's bits depend on the row alone.
+
+// out[i] = x[i] / sqrt(mean(x²) + epsilon) · weight[i]. out may alias x.
+using RmsNormFunction = void (*)(const float* x, const float* weight, float epsilon, int64_t size,
+                                 float* out);
+
+// The first row of `out` from x, by blocks of 32: scale = max|x| / 127, values to nearest even. A
+// NaN or an infinity in a block makes the block's scale NaN, so that it reaches the logits.
+using QuantizeRowFunction = void (*)(const float* x, int64_t size, const QuantizedRows& out);
+
+// out[i] = gate[i] / (1 + exp(−gate[i])) · up[i]. out may alias either.
+using SiluMulFunction = void (*)(const float* gate, const float* up, int64_t size, float* out);
+
+// Rotates one head in place, first half against second half:
+//   x[i] ← x[i]·cosine[i] − x[i+h]·sine[i],   x[i+h] ← x[i+h]·cosine[i] + x[i]·sine[i],   i < h
+// and multiplies the result by `factor`. Any even size.
+using RopeFunction = void (*)(const float* cosine, const float* sine, float factor, int64_t size,
+                              float* x);
+
+// One instruction set's row operations.
+struct RowOps {
+  RmsNormFunction rms_norm;
+  QuantizeRowFunction quantize_row;
+  SiluMulFunction silu_mul;
+  RopeFunction rope;
+};
+
+}  // namespace forerun
