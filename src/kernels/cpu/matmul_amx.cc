@@ -6,12 +6,9 @@
 namespace forerun {
 namespace {
 
-// One block's product per tile instruction: A is up to 16 activation rows × 32 bytes, B is the
-// record's eight vectors (input quads × 16 outputs), C 16 × 16 int32.
-constexpr int kTileC = 0;
-constexpr int kTileA = 1;
-constexpr int kTileB = 2;
-
+// One block's product per tile instruction: tile 1 (A) is up to 16 activation rows × 32 bytes, tile
+// 2 (B) the record's eight vectors (input quads × 16 outputs), tile 0 (C) 16 × 16 int32. The numbers
+// are literals because GCC 12's intrinsics paste them into assembler text.
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
   uint8_t start_row = 0;
@@ -32,11 +29,13 @@ struct AmxTiles {
 
   // c[16][16] = x[16][32] · b, with x rows `stride` bytes apart.
   void product(const int8_t* x, int64_t stride, const uint8_t* b, int32_t* c) const {
-    _tile_zero(kTileC);
-    _tile_loadd(kTileA, x, stride);
-    _tile_loadd(kTileB, b, 64);
-    _tile_dpbsud(kTileC, kTileA, kTileB);
-    _tile_stored(kTileC, c, 64);
+    // GCC 12's tile loads do not say that they read memory.
+    asm volatile("" ::: "memory");
+    _tile_zero(0);
+    _tile_loadd(1, x, stride);
+    _tile_loadd(2, b, 64);
+    _tile_dpbsud(0, 1, 2);
+    _tile_stored(0, c, 64);
   }
 };
 
