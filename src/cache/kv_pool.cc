@@ -1,0 +1,75 @@
+#include "cache/kv_pool.h"
+
+#include <cstring>
+
+#include "base/check.h"
+#include "kernels/attention.h"
+
+namespace forerun {
+namespace {
+
+// Pages start on a cache line.
+int64_t round_to_line(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+int64_t key_value_bytes(const KvShape& shape) {
+  return 2 * sizeof(uint16_t) * shape.num_layers * shape.num_kv_heads *
+         page_head_elements(shape.head_dim);
+}
+
+}  // namespace
+
+int64_t KvShape::page_bytes() const {
+  int64_t bytes = round_to_line(key_value_bytes(*this));
+  for (const SideArray& array : side_arrays) {
+    bytes += round_to_line(array.bytes_per_token * kPageTokens);
+  }
+  return bytes;
+}
+
+KvPool::KvPool(const KvShape& shape, int num_pages)
+    : shape_(shape),
+      num_pages_(num_pages),
+      head_elements_(page_head_elements(shape.head_dim)),
+      layer_elements_(2 * shape.num_kv_heads * head_elements_),
+      page_elements_(shape.page_bytes() / static_cast<int64_t>(sizeof(uint16_t))),
+      memory_(static_cast<size_t>(shape.page_bytes()) * num_pages) {
+  int64_t offset = round_to_line(key_value_bytes(shape));
+  for (const SideArray& array : shape.side_arrays) {
+    side_offset_bytes_.push_back(offset);
+    offset += round_to_line(array.bytes_per_token * kPageTokens);
+  }
+}
+
+uint8_t* KvPool::side(int page, int array, int slot) {
+  return memory_.data() + page * shape_.page_bytes() + side_offset_bytes_[array] +
+         slot * shape_.side_arrays[array].bytes_per_token;
+}
+
+void KvPool::copy_page(int from, int to, int num_slots) {
+  CHECK(from != to && num_slots <= kPageTokens, "copy_page copies into another page");
+  for (int slot = 0; slot < num_slots; ++slot) copy_token(from, slot, to, slot);
+}
+
+void KvPool::copy_token(int from_page, int from_slot, int to_page, int to_slot) {
+  const int64_t padded = padded_head_dim(shape_.head_dim);
+  for (int layer = 0; layer < shape_.num_layers; ++layer) {
+    for (int head = 0; head < shape_.num_kv_heads; ++head) {
+      const uint16_t* from_keys = keys(from_page, layer, head) + from_slot * 2;
+      uint16_t* to_keys = keys(to_page, layer, head) + to_slot * 2;
+      for (int64_t pair = 0; pair < padded / 2; ++pair) {
+        std::memcpy(to_keys + pair * kPageTokens * 2, from_keys + pair * kPageTokens * 2, 4);
+      }
+      const uint16_t* from_values =
+          values(from_page, layer, head) + from_slot / 2 * padded * 2 + from_slot % 2;
+      uint16_t* to_values = values(to_page, layer, head) + to_slot / 2 * padded * 2 + to_slot % 2;
+      for (int64_t d = 0; d < padded; ++d) to_values[d * 2] = from_values[d * 2];
+    }
+  }
+  for (size_t array = 0; array < shape_.side_arrays.size(); ++array) {
+    std::memmove(side(to_page, static_cast<int>(array), to_slot),
+                 side(from_page, static_cast<int>(array), from_slot),
+                 shape_.side_arrays[array].bytes_per_token);
+  }
+}
+
+}  // namespace forerun

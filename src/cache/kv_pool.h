@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tensor/buffer.h"
+
+namespace forerun {
+
+// Data kept beside a page's keys and values, per token: states a speculator feeds on, its own keys
+// and values.
+struct SideArray {
+  std::string name;
+  int64_t bytes_per_token = 0;
+};
+
+// What one page holds: 32 tokens of every layer, in the layout of kernels/attention.h, and the side
+// arrays.
+struct KvShape {
+  int num_layers = 0;
+  int num_kv_heads = 0;
+  int64_t head_dim = 0;
+  std::vector<SideArray> side_arrays;
+
+  // Bytes of one page, side arrays included.
+  int64_t page_bytes() const;
+};
+
+// The memory of all pages: [page][layer][keys of every head, values of every head], then the page's
+// side arrays. Zero-filled, reserved at once and touched page by page. Knows nothing of who owns a
+// page (kv_cache.h does).
+class KvPool final {
+ public:
+  KvPool(const KvShape& shape, int num_pages);
+
+  const KvShape& shape() const { return shape_; }
+  int num_pages() const { return num_pages_; }
+
+  // f16, one head of one page.
+  uint16_t* keys(int page, int layer, int head) {
+    return memory_.as<uint16_t>() + page * page_elements_ + layer * layer_elements_ +
+           head * head_elements_;
+  }
+  uint16_t* values(int page, int layer, int head) {
+    return keys(page, layer, shape_.num_kv_heads + head);
+  }
+  // One token's bytes in side array `array`.
+  uint8_t* side(int page, int array, int slot);
+
+  // Copies slots [0, num_slots) of a page, side arrays included.
+  void copy_page(int from, int to, int num_slots);
+  // Copies one token, side arrays included. The slots may be in the same page.
+  void copy_token(int from_page, int from_slot, int to_page, int to_slot);
+
+ private:
+  KvShape shape_;
+  int num_pages_;
+  int64_t head_elements_;
+  int64_t layer_elements_;
+  int64_t page_elements_;
+  std::vector<int64_t> side_offset_bytes_;  // from the page's begin
+  Buffer memory_;
+};
+
+}  // namespace forerun
