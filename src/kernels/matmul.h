@@ -11,7 +11,7 @@ namespace forerun {
 // out[row][column] (+)= Σ_i x[row][i] · weight[column][i] for `num_rows` rows and the columns of
 // panels [panels.begin, panels.end).
 //
-//   x         quantised weights read `quantized`, dense weights read `dense` [num_rows, columns]
+//   x         quantised weights read `quantized`, dense weights read `dense` [num_rows, dense_stride]
 //   out       f32 [num_rows, out_stride], column 0 of the matrix at out[0]; may not alias x.
 //             Columns are written in whole panels: out has room up to the next multiple of 16.
 //   add       out += product instead of out = product; the product is complete before it is added
@@ -27,6 +27,7 @@ struct MatmulArgs {
   const PackedMatrix* weight = nullptr;
   QuantizedRows quantized;
   const float* dense = nullptr;
+  int64_t dense_stride = 0;  // floats between rows of `dense`
   int64_t num_rows = 0;
   Range panels{0, 0};
   float* out = nullptr;

@@ -78,7 +78,7 @@ template <class Ops, DType dtype, int kRows>
 void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
   using F = typename Ops::F;
   const int64_t columns = args.weight->columns();
-  const float* x = args.dense + row * columns;
+  const float* x = args.dense + row * args.dense_stride;
   const uint8_t* record = args.weight->panel(panel);
   F acc[kRows];
   for (int r = 0; r < kRows; ++r) acc[r] = Ops::zero();
@@ -91,7 +91,7 @@ void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      acc[r] = Ops::fma(Ops::broadcast(x[r * columns + i]), weight, acc[r]);
+      acc[r] = Ops::fma(Ops::broadcast(x[r * args.dense_stride + i]), weight, acc[r]);
     }
   }
   store_tile<Ops, kRows>(acc, args, row, panel * kPanelRows + lane);
