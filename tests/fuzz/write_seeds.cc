@@ -1,0 +1,71 @@
+// Writes the seeds that are no text: write_seeds FOLDER
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "formats/gguf_writer.h"
+
+namespace forerun {
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+// One value of every kind and one tensor of every supported type.
+GgufWriter full_file(uint32_t version) {
+  GgufWriter writer(version);
+  writer.add_string("general.architecture", "llama");
+  writer.set_alignment(64);
+  writer.add_bool("flag", true);
+  writer.add_i32("negative", -3);
+  writer.add_u64("wide", uint64_t{1} << 40);
+  writer.add_f32("epsilon", 1e-5f);
+  writer.add_strings("tokenizer.ggml.tokens", std::vector<std::string>{"<s>", "", "té"});
+  writer.add_i32s("tokenizer.ggml.token_type", std::vector<int32_t>{3, 1, 6});
+  writer.add_f32s("tokenizer.ggml.scores", std::vector<float>{0, -1, -2});
+  for (const DType dtype :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    const auto size_bytes = static_cast<size_t>(row_bytes(dtype, 64));
+    writer.add_tensor("blk.0." + std::string(traits(dtype).name), dtype, {2, 32},
+                      Bytes(size_bytes, 0x35));
+  }
+  return writer;
+}
+
+// A list of choices for gguf_fuzz: `num_tensors` tensors and `num_entries` entries of mixed kinds.
+Bytes choices(uint8_t first, uint8_t num_tensors, uint8_t num_entries) {
+  Bytes bytes = {first, 1, 0, num_tensors, num_entries, 0, 0};
+  for (int i = 0; i < 160; ++i) bytes.push_back(static_cast<uint8_t>((i * 37 + first * 11) % 240));
+  return bytes;
+}
+
+void write(const std::filesystem::path& path, const Bytes& bytes) {
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
+}
+
+void write_gguf_seeds(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  write(folder / "full_v2", full_file(2).encode());
+  write(folder / "full_v3", full_file(3).encode());
+  write(folder / "empty", GgufWriter().encode());
+  for (uint8_t first = 0; first < 16; ++first) {
+    write(folder / ("choices_" + std::to_string(first)),
+          choices(first, first % 6, static_cast<uint8_t>(first % 8)));
+  }
+}
+
+}  // namespace
+}  // namespace forerun
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: write_seeds FOLDER\n");
+    return 2;
+  }
+  forerun::write_gguf_seeds(std::filesystem::path(argv[1]) / "gguf");
+  return 0;
+}
