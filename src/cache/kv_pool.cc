@@ -51,18 +51,11 @@ void KvPool::copy_page(int from, int to, int num_slots) {
 }
 
 void KvPool::copy_token(int from_page, int from_slot, int to_page, int to_slot) {
-  const int64_t padded = padded_head_dim(shape_.head_dim);
   for (int layer = 0; layer < shape_.num_layers; ++layer) {
     for (int head = 0; head < shape_.num_kv_heads; ++head) {
-      const uint16_t* from_keys = keys(from_page, layer, head) + from_slot * 2;
-      uint16_t* to_keys = keys(to_page, layer, head) + to_slot * 2;
-      for (int64_t pair = 0; pair < padded / 2; ++pair) {
-        std::memcpy(to_keys + pair * kPageTokens * 2, from_keys + pair * kPageTokens * 2, 4);
-      }
-      const uint16_t* from_values =
-          values(from_page, layer, head) + from_slot / 2 * padded * 2 + from_slot % 2;
-      uint16_t* to_values = values(to_page, layer, head) + to_slot / 2 * padded * 2 + to_slot % 2;
-      for (int64_t d = 0; d < padded; ++d) to_values[d * 2] = from_values[d * 2];
+      copy_page_slot(keys(from_page, layer, head), values(from_page, layer, head), from_slot,
+                     keys(to_page, layer, head), values(to_page, layer, head), to_slot,
+                     shape_.head_dim);
     }
   }
   for (size_t array = 0; array < shape_.side_arrays.size(); ++array) {

@@ -76,6 +76,10 @@ using MergePartitionFunction = void (*)(AttentionState& state, float* out, float
 // out[i] /= sum.
 using FinishAttentionFunction = void (*)(const AttentionState& state, float* out, int64_t head_dim);
 
+// Copies one position of one head, from one pair of pages to another.
+void copy_page_slot(const uint16_t* from_keys, const uint16_t* from_values, int64_t from_slot,
+                    uint16_t* to_keys, uint16_t* to_values, int64_t to_slot, int64_t head_dim);
+
 struct AttentionOps {
   StoreKeyValueFunction store_key_value;
   AttentionPassFunction pass;

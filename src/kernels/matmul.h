@@ -12,7 +12,8 @@ namespace forerun {
 // panels [panels.begin, panels.end).
 //
 //   x         quantised weights read `quantized`, dense weights read `dense` [num_rows, dense_stride]
-//   out       f32 [num_rows, out_stride], column 0 of the matrix at out[0]; may not alias x.
+//   out       f32 [num_rows, out_stride], the matrix's column `first_column` at out[0]; may not
+//             alias x.
 //             Columns are written in whole panels: out has room up to the next multiple of 16.
 //   add       out += product instead of out = product; the product is complete before it is added
 //
@@ -32,6 +33,7 @@ struct MatmulArgs {
   Range panels{0, 0};
   float* out = nullptr;
   int64_t out_stride = 0;
+  int64_t first_column = 0;  // the matrix's column that stands at out[0], a multiple of 16
   bool add = false;
 };
 

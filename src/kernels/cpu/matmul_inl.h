@@ -71,7 +71,7 @@ void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row
       }
     }
   }
-  store_tile<Ops, kRows>(acc, args, row, panel * kPanelRows + lane);
+  store_tile<Ops, kRows>(acc, args, row, panel * kPanelRows + lane - args.first_column);
 }
 
 template <class Ops, DType dtype, int kRows>
@@ -94,7 +94,7 @@ void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
       acc[r] = Ops::fma(Ops::broadcast(x[r * args.dense_stride + i]), weight, acc[r]);
     }
   }
-  store_tile<Ops, kRows>(acc, args, row, panel * kPanelRows + lane);
+  store_tile<Ops, kRows>(acc, args, row, panel * kPanelRows + lane - args.first_column);
 }
 
 template <class Ops, DType dtype, int kRows>

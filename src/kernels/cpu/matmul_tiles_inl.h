@@ -70,7 +70,7 @@ void tile_panel(const Tiles& tiles, const MatmulArgs& args, int64_t panel, int64
     scale_tile<dtype>(x, b, rows, record, product, acc);
   }
   for (int64_t r = 0; r < rows; ++r) {
-    float* out = args.out + (row + r) * args.out_stride + panel * kPanelRows;
+    float* out = args.out + (row + r) * args.out_stride + panel * kPanelRows - args.first_column;
     _mm512_storeu_ps(out, args.add ? _mm512_add_ps(_mm512_loadu_ps(out), acc[r]) : acc[r]);
   }
 }

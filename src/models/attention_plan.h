@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/parallel.h"
+#include "models/descriptor.h"
+#include "models/step.h"
+
+namespace forerun {
+
+// A piece of attention work: one key/value head, up to kMaxQueryRows query rows of one group, some
+// partitions. Query row j of a group is head j % group_size of the token j / group_size.
+struct AttentionUnit {
+  int32_t group = 0;
+  int32_t kv_head = 0;
+  int32_t query_begin = 0;  // first query row of the group
+  int32_t num_queries = 0;
+  int32_t partition_begin = 0;
+  int32_t partition_end = 0;
+  // Where this unit's partial results stand, in query rows, or −1: the unit covers all partitions
+  // of its rows and writes the result itself.
+  int32_t partial = -1;
+};
+
+// Query rows whose partitions were split over units: the partial results to merge, in ascending
+// partition order. Units may hold more query rows than these (a tree's rows share the committed
+// partitions and differ in the last ones).
+struct AttentionMerge {
+  int32_t group = 0;
+  int32_t kv_head = 0;
+  int32_t query_begin = 0;
+  int32_t num_queries = 0;
+  Range shared_units{0, 0};  // over the committed partitions, then
+  Range tail_units{0, 0};    // over the rest
+};
+
+// How a step's attention is cut into units and dealt to the team. Only the scheduling: the cut never
+// changes a result (kernels/attention.h). Made once per step, used by every layer.
+class AttentionPlan final {
+ public:
+  // `max_rows` rows a step; sizes everything.
+  AttentionPlan(const ModelDescriptor& model, int team_size, int max_rows);
+
+  void build(std::span<const RowGroup> groups, std::span<const int64_t> positions);
+
+  Range units_of(int member) const { return shares_[member]; }
+  const AttentionUnit& unit(int64_t index) const { return units_[index]; }
+  std::span<const AttentionMerge> merges() const { return merges_; }
+  // The first step row of a group.
+  int group_row(int group) const { return group_rows_[group]; }
+  // Query rows of partial results any plan may use.
+  int64_t partial_capacity() const { return partial_capacity_; }
+
+ private:
+  struct Tile {
+    int32_t group;
+    int32_t query_begin;
+    int32_t num_queries;
+    int64_t last_position;
+  };
+  void add_chain(int32_t group, const RowGroup& rows, bool split);
+  void add_tree(int32_t group, const RowGroup& rows, std::span<const int64_t> positions);
+  void add_tile(const Tile& tile, bool split);
+  Range add_split_units(const Tile& tile, int32_t kv_head, int32_t partition_begin,
+                        int32_t partition_end);
+  bool has_room(int64_t partial_rows) const {
+    return partial_used_ + partial_rows <= partial_capacity_;
+  }
+  void deal();
+
+  const int num_kv_heads_;
+  const int group_size_;
+  const int team_size_;
+  const int64_t partial_capacity_;
+  int64_t partial_used_ = 0;
+  std::vector<AttentionUnit> units_;
+  std::vector<AttentionMerge> merges_;
+  std::vector<int> group_rows_;
+  std::vector<Range> shares_;
+};
+
+}  // namespace forerun

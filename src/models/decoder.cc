@@ -1,0 +1,547 @@
+#include "models/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "formats/dequantize.h"
+
+namespace forerun {
+namespace {
+
+// Up to this many rows, every member prepares a product's left side for itself: cheaper than
+// dealing the rows out and waiting for each other.
+constexpr int kRowsPreparedAlone = 4;
+// Feed-forward columns computed, activated and quantised at a time.
+constexpr int64_t kFfnChunk = 32;
+
+int64_t whole_panels(int64_t columns) { return (columns + kPanelRows - 1) / kPanelRows * kPanelRows; }
+int64_t whole_blocks(int64_t columns) {
+  return (columns + kBlockInputs - 1) / kBlockInputs * kBlockInputs;
+}
+
+std::vector<float> inverse_frequencies(const ModelDescriptor& model) {
+  const RotaryEmbedding& rotary = model.rotary;
+  std::vector<float> frequencies;
+  for (int64_t i = 0; i < model.head_dim / 2; ++i) {
+    double frequency = std::pow(static_cast<double>(rotary.theta),
+                                -2.0 * static_cast<double>(i) / static_cast<double>(model.head_dim));
+    if (!rotary.frequency_factors.empty()) frequency /= rotary.frequency_factors[i];
+    frequencies.push_back(static_cast<float>(frequency / rotary.linear_factor));
+  }
+  return frequencies;
+}
+
+}  // namespace
+
+std::array<int, 3> tap_layers(int num_layers) {
+  const int last = num_layers - 1;
+  if (num_layers < 6) return {std::min(1, last), num_layers / 2, last};
+  return {2, num_layers / 2, num_layers - 3};
+}
+
+Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) const {
+  Operand operand;
+  const int64_t padded = whole_blocks(columns);
+  const int64_t blocks = padded / kBlockInputs;
+  operand.values = Buffer(rows * padded);
+  operand.scale = Buffer(rows * blocks * sizeof(float));
+  operand.sum = Buffer(rows * blocks * sizeof(int32_t));
+  operand.scaled_sum = Buffer(rows * blocks * sizeof(float));
+  operand.dense = Buffer(rows * padded * sizeof(float));
+  operand.quantized = {operand.values.as<int8_t>(), operand.scale.as<float>(),
+                       operand.sum.as<int32_t>(), operand.scaled_sum.as<float>(), padded};
+  operand.dense_stride = padded;
+  return operand;
+}
+
+Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
+                 const KernelTable& kernels, Team& team, Limits limits)
+    : model_(model),
+      weights_(weights),
+      kernels_(kernels),
+      team_(team),
+      limits_(limits),
+      logits_stride_(whole_panels(model.vocab_size)),
+      qkv_stride_(whole_panels(model.q_dim()) + 2 * whole_panels(model.kv_dim())),
+      act_stride_(whole_blocks(model.d_ff)),
+      inverse_frequencies_(inverse_frequencies(model)),
+      plan_(model, team.size(), limits.max_rows) {
+  const int64_t rows = limits.max_rows;
+  const int64_t padded = padded_head_dim(model.head_dim);
+  positions_.resize(rows);
+  row_group_.resize(rows);
+  hidden_ = Buffer(rows * whole_panels(model.d_model) * sizeof(float));
+  normed_ = make_operand(rows, model.d_model);
+  attended_ = make_operand(rows, model.q_dim());
+  activated_ = make_operand(rows, model.d_ff);
+  qkv_ = Buffer(rows * qkv_stride_ * sizeof(float));
+  rotation_ = Buffer(rows * model.head_dim * sizeof(float));
+  partials_ = Buffer(plan_.partial_capacity() * padded * sizeof(float));
+  partial_states_ = Buffer(plan_.partial_capacity() * sizeof(AttentionState));
+  logits_ = Buffer(limits.max_logit_rows * logits_stride_ * sizeof(float));
+  const int64_t widest = std::max({model.d_model, model.q_dim(), model.d_ff});
+  scratch_.resize(team.size());
+  for (MemberScratch& scratch : scratch_) {
+    scratch.attention = Buffer(attention_scratch_bytes(model.head_dim));
+    scratch.tail_pages = Buffer(2 * kPagesPerPartition * page_head_elements(model.head_dim) *
+                                sizeof(uint16_t));
+    scratch.tile_out = Buffer(2 * kMaxQueryRows * padded * sizeof(float));
+    scratch.gate_up = Buffer(rows * 2 * kFfnChunk * sizeof(float));
+    scratch.rows = make_operand(kRowsPreparedAlone, widest);
+  }
+}
+
+void Decoder::prepare(const StepInput& input, const KvPool& pool) {
+  const auto num_rows = static_cast<int64_t>(input.tokens.size());
+  CHECK(num_rows <= limits_.max_rows, "more rows than the decoder was made for");
+  CHECK(static_cast<int64_t>(input.logit_rows.size()) <= limits_.max_logit_rows,
+        "more logit rows than the decoder was made for");
+  int64_t row = 0;
+  for (size_t g = 0; g < input.groups.size(); ++g) {
+    const RowGroup& group = input.groups[g];
+    CHECK(row + group.num_rows <= num_rows, "groups hold more rows than there are tokens");
+    CHECK(static_cast<int64_t>(group.pages.size()) * kPageTokens >=
+              group.first_slot + group.num_rows,
+          "the group's pages do not cover its slots");
+    for (int i = 0; i < group.num_rows; ++i) {
+      const int parent = group.parents != nullptr ? group.parents[i] : i - 1;
+      CHECK(parent < i, "a tree row's parent comes before it");
+      positions_[row + i] = parent < 0 ? group.first_slot : positions_[row + parent] + 1;
+      row_group_[row + i] = static_cast<int32_t>(g);
+    }
+    row += group.num_rows;
+  }
+  CHECK(row == num_rows, "groups hold fewer rows than there are tokens");
+  for (const RowGroup& group : input.groups) {
+    for (const int32_t page : group.pages) {
+      CHECK(page >= 0 && page < pool.num_pages(), "no such page");
+    }
+  }
+  plan_.build(input.groups, {positions_.data(), static_cast<size_t>(num_rows)});
+}
+
+// One team member's walk through a step. Every member makes the same calls in the same order, so
+// that the barriers match.
+class Decoder::Region {
+ public:
+  Region(Decoder& decoder, int member)
+      : d_(decoder),
+        model_(decoder.model_),
+        ops_(decoder.kernels_.rows),
+        scratch_(decoder.scratch_[member]),
+        member_(member),
+        team_size_(decoder.team_.size()),
+        num_rows_(static_cast<int64_t>(decoder.input_->tokens.size())),
+        timing_(decoder.profiling_ && member == 0),
+        last_time_(timing_ ? now_seconds() : 0.0) {}
+
+  void run() {
+    embed();
+    for (int layer = 0; layer < model_.num_layers; ++layer) {
+      tap_input(layer);
+      attention(layer);
+      feed_forward(d_.weights_.layers[layer]);
+    }
+    logits();
+  }
+
+ private:
+  Range mine(int64_t count, int64_t grain = 1) const {
+    return share_of(count, member_, team_size_, grain);
+  }
+
+  // Ends a part: everybody is done with it.
+  void sync(StepPart part) {
+    d_.team_.barrier();
+    mark(part);
+  }
+  void mark(StepPart part) {
+    if (!timing_) return;
+    const double now = now_seconds();
+    d_.profile_[static_cast<size_t>(part)] += now - last_time_;
+    last_time_ = now;
+  }
+
+  float* hidden(int64_t row) { return d_.hidden_.as<float>() + row * model_.d_model; }
+  float* query(int64_t row, int head) {
+    return d_.qkv_.as<float>() + row * d_.qkv_stride_ + head * model_.head_dim;
+  }
+  float* key(int64_t row, int head) { return query(row, head) + whole_panels(model_.q_dim()); }
+  float* value(int64_t row, int head) { return key(row, head) + whole_panels(model_.kv_dim()); }
+
+  void embed() {
+    const TensorView& embedding = d_.weights_.embedding;
+    const int64_t stride = row_bytes(embedding.dtype, model_.d_model);
+    const Range rows = mine(num_rows_);
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      const int32_t token = d_.input_->tokens[row];
+      CHECK(token >= 0 && token < model_.vocab_size, "no such token");
+      dequantize_row(embedding.dtype, embedding.data + token * stride, model_.d_model, hidden(row));
+      rotations(row);
+    }
+    sync(StepPart::kPrepare);
+  }
+
+  void rotations(int64_t row) {
+    const int64_t half = model_.head_dim / 2;
+    float* cosine = d_.rotation_.as<float>() + row * model_.head_dim;
+    for (int64_t i = 0; i < half; ++i) {
+      const double angle =
+          static_cast<double>(d_.positions_[row]) * static_cast<double>(d_.inverse_frequencies_[i]);
+      cosine[i] = static_cast<float>(std::cos(angle));
+      cosine[half + i] = static_cast<float>(std::sin(angle));
+    }
+  }
+
+  void tap_input(int layer) {
+    if (d_.input_->tap == nullptr) return;
+    const std::array<int, 3> layers = tap_layers(model_.num_layers);
+    for (int i = 0; i < 3; ++i) {
+      float* out = d_.input_->tap->entering[i];
+      if (layers[i] != layer || out == nullptr) continue;
+      const Range rows = mine(num_rows_);
+      std::copy(hidden(rows.begin), hidden(rows.end), out + rows.begin * model_.d_model);
+    }
+  }
+
+  // Makes rows of `operand` ready for a product: fill(row, out) gives the floats, which are
+  // quantised when a weight wants it. Returns the operand to read: few rows, every member's own.
+  template <typename Fill>
+  const Operand& prepare_rows(Operand& shared, int64_t num_rows, int64_t columns, bool quantize,
+                              Fill fill) {
+    const bool alone = num_rows <= kRowsPreparedAlone;
+    Operand& operand = alone ? scratch_.rows : shared;
+    if (alone) {
+      operand.quantized.columns = whole_blocks(columns);
+      operand.dense_stride = whole_blocks(columns);
+    }
+    const Range rows = alone ? Range{0, num_rows} : mine(num_rows);
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      float* dense = operand.dense.as<float>() + row * operand.dense_stride;
+      fill(row, dense);
+      if (quantize) {
+        ops_.quantize_row(dense, operand.quantized.columns, operand.quantized.from(row));
+      }
+    }
+    if (!alone) d_.team_.barrier();
+    return operand;
+  }
+
+  const Operand& norm(const std::vector<float>& weight, bool quantize) {
+    const Operand& operand =
+        prepare_rows(d_.normed_, num_rows_, model_.d_model, quantize, [&](int64_t row, float* out) {
+          ops_.rms_norm(hidden(row), weight.data(), model_.rms_epsilon, model_.d_model, out);
+        });
+    mark(StepPart::kNorm);
+    return operand;
+  }
+
+  MatmulArgs product(const PackedMatrix& weight, const Operand& x, int64_t num_rows, float* out,
+                     int64_t out_stride) const {
+    MatmulArgs args;
+    args.weight = &weight;
+    args.quantized = x.quantized;
+    args.dense = x.dense.as<float>();
+    args.dense_stride = x.dense_stride;
+    args.num_rows = num_rows;
+    args.out = out;
+    args.out_stride = out_stride;
+    return args;
+  }
+
+  // This member's panels of a product that adds to the residual stream.
+  void add_to_hidden(const PackedMatrix& weight, const Operand& x) {
+    MatmulArgs args = product(weight, x, num_rows_, hidden(0), model_.d_model);
+    args.panels = mine(weight.panels());
+    args.add = true;
+    d_.kernels_.matmul(args);
+  }
+
+  void attention(int layer) {
+    const LayerWeights& w = d_.weights_.layers[layer];
+    const bool quantize = w.q.is_quantized() || w.k.is_quantized() || w.v.is_quantized();
+    const Operand& x = norm(w.attention_norm, quantize);
+    project(w, x);
+    sync(StepPart::kQkv);
+    rotate_and_store(layer);
+    sync(StepPart::kRope);
+    attend(layer);
+    d_.team_.barrier();
+    if (!d_.plan_.merges().empty()) {
+      merge();
+      d_.team_.barrier();
+    }
+    const Operand& attended = attention_operand(w.attention_output.is_quantized());
+    mark(StepPart::kAttention);
+    add_to_hidden(w.attention_output, attended);
+    sync(StepPart::kOutput);
+  }
+
+  // q, k and v as one row of panels, dealt out together.
+  void project(const LayerWeights& w, const Operand& x) {
+    const Range share = mine(w.q.panels() + w.k.panels() + w.v.panels());
+    int64_t first = 0;
+    float* out = query(0, 0);
+    for (const PackedMatrix* weight : {&w.q, &w.k, &w.v}) {
+      MatmulArgs args = product(*weight, x, num_rows_, out, d_.qkv_stride_);
+      args.panels = {std::clamp<int64_t>(share.begin - first, 0, weight->panels()),
+                     std::clamp<int64_t>(share.end - first, 0, weight->panels())};
+      if (args.panels.begin < args.panels.end) d_.kernels_.matmul(args);
+      first += weight->panels();
+      out += weight->panels() * kPanelRows;
+    }
+  }
+
+  void rotate_and_store(int layer) {
+    const float scale = 1.44269504f / std::sqrt(static_cast<float>(model_.head_dim));
+    const int group_size = model_.group_size();
+    const Range tasks = mine(num_rows_ * model_.num_kv_heads);
+    for (int64_t task = tasks.begin; task < tasks.end; ++task) {
+      const int64_t row = task / model_.num_kv_heads;
+      const int head = static_cast<int>(task % model_.num_kv_heads);
+      const float* cosine = d_.rotation_.as<float>() + row * model_.head_dim;
+      const float* sine = cosine + model_.head_dim / 2;
+      for (int i = 0; i < group_size; ++i) {
+        ops_.rope(cosine, sine, scale, model_.head_dim, query(row, head * group_size + i));
+      }
+      ops_.rope(cosine, sine, 1.0f, model_.head_dim, key(row, head));
+      const int32_t g = d_.row_group_[row];
+      const RowGroup& group = d_.input_->groups[g];
+      const int64_t slot = group.first_slot + row - d_.plan_.group_row(g);
+      const int page = group.pages[slot / kPageTokens];
+      d_.kernels_.attention.store_key_value(key(row, head), value(row, head), model_.head_dim, slot,
+                                            d_.pool_->keys(page, layer, head),
+                                            d_.pool_->values(page, layer, head));
+    }
+  }
+
+  void attend(int layer) {
+    const Range units = d_.plan_.units_of(member_);
+    for (int64_t i = units.begin; i < units.end; ++i) attend_unit(layer, d_.plan_.unit(i));
+  }
+
+  // The row of the step and the head of a group's query row.
+  int64_t query_token(int32_t group, int query_row) const {
+    return d_.plan_.group_row(group) + query_row / model_.group_size();
+  }
+  int query_head(int kv_head, int query_row) const {
+    return kv_head * model_.group_size() + query_row % model_.group_size();
+  }
+  float* attended(int64_t row, int head) {
+    return d_.attended_.dense.as<float>() + row * d_.attended_.dense_stride +
+           head * model_.head_dim;
+  }
+
+  void attend_unit(int layer, const AttentionUnit& unit) {
+    const int64_t padded = padded_head_dim(model_.head_dim);
+    AttentionPass pass;
+    pass.num_rows = unit.num_queries;
+    pass.head_dim = model_.head_dim;
+    pass.scratch = scratch_.attention.data();
+    float* partial = scratch_.tile_out.as<float>();
+    float* merged = partial + kMaxQueryRows * padded;
+    AttentionState states[kMaxQueryRows] = {};
+    for (int r = 0; r < unit.num_queries; ++r) {
+      const int64_t row = query_token(unit.group, unit.query_begin + r);
+      pass.query[r] = query(row, query_head(unit.kv_head, unit.query_begin + r));
+      pass.first[r] = 0;
+      pass.last[r] = d_.positions_[row];
+      pass.out[r] = unit.partial < 0 ? partial + r * padded
+                                     : d_.partials_.as<float>() + (unit.partial + r) * padded;
+    }
+    for (int32_t p = unit.partition_begin; p < unit.partition_end; ++p) {
+      pass.partition_begin = int64_t{p} * kPartitionTokens;
+      find_pages(layer, unit, pass);
+      d_.kernels_.attention.pass(pass);
+      for (int r = 0; r < unit.num_queries; ++r) {
+        if (unit.partial >= 0) {
+          d_.partial_states_.as<AttentionState>()[unit.partial + r] = {pass.maximum[r],
+                                                                       pass.sum[r]};
+        } else {
+          d_.kernels_.attention.merge(states[r], merged + r * padded, pass.maximum[r], pass.sum[r],
+                                      pass.out[r], model_.head_dim);
+        }
+      }
+    }
+    if (unit.partial >= 0) return;
+    for (int r = 0; r < unit.num_queries; ++r) {
+      finish_row(unit.group, unit.kv_head, unit.query_begin + r, states[r], merged + r * padded);
+    }
+  }
+
+  void finish_row(int32_t group, int kv_head, int query_row, const AttentionState& state,
+                  float* out) {
+    d_.kernels_.attention.finish(state, out, model_.head_dim);
+    std::copy_n(out, model_.head_dim,
+                attended(query_token(group, query_row), query_head(kv_head, query_row)));
+  }
+
+  // Pages of the pool, and for the positions a tree's row does not share, pages gathered for it.
+  void find_pages(int layer, const AttentionUnit& unit, AttentionPass& pass) {
+    const RowGroup& group = d_.input_->groups[unit.group];
+    const int64_t first_page = pass.partition_begin / kPageTokens;
+    // The last row of a chain reads furthest; a tree's unit has one last position.
+    const int64_t last = pass.last[unit.num_queries - 1];
+    const int64_t whole_pages =
+        group.parents != nullptr ? group.first_slot / kPageTokens : last / kPageTokens + 1;
+    for (int i = 0; i < kPagesPerPartition && (first_page + i) * kPageTokens <= last; ++i) {
+      if (first_page + i < whole_pages) {
+        const int page = group.pages[first_page + i];
+        pass.key_pages[i] = d_.pool_->keys(page, layer, unit.kv_head);
+        pass.value_pages[i] = d_.pool_->values(page, layer, unit.kv_head);
+      } else {
+        gather_page(layer, unit, first_page + i, i, pass);
+      }
+    }
+  }
+
+  // One page of a tree row's own positions: what is committed, its ancestors, itself.
+  void gather_page(int layer, const AttentionUnit& unit, int64_t position_page, int index,
+                   AttentionPass& pass) {
+    const RowGroup& group = d_.input_->groups[unit.group];
+    const int64_t elements = page_head_elements(model_.head_dim);
+    uint16_t* keys = scratch_.tail_pages.as<uint16_t>() + 2 * index * elements;
+    uint16_t* values = keys + elements;
+    const int64_t begin = position_page * kPageTokens;
+    int token = unit.query_begin / model_.group_size();
+    const auto copy = [&](int64_t position, int64_t slot) {
+      const int page = group.pages[slot / kPageTokens];
+      copy_page_slot(d_.pool_->keys(page, layer, unit.kv_head),
+                     d_.pool_->values(page, layer, unit.kv_head), slot % kPageTokens, keys, values,
+                     position % kPageTokens, model_.head_dim);
+    };
+    for (int64_t position = pass.last[0]; position >= group.first_slot && position >= begin;
+         --position) {
+      if (position < begin + kPageTokens) copy(position, group.first_slot + token);
+      token = group.parents[token];
+    }
+    for (int64_t p = begin; p < std::min(group.first_slot, begin + kPageTokens); ++p) copy(p, p);
+    pass.key_pages[index] = keys;
+    pass.value_pages[index] = values;
+  }
+
+  void merge() {
+    const std::span<const AttentionMerge> merges = d_.plan_.merges();
+    const Range mine_of = mine(static_cast<int64_t>(merges.size()));
+    float* out = scratch_.tile_out.as<float>();
+    for (int64_t i = mine_of.begin; i < mine_of.end; ++i) {
+      const AttentionMerge& merge = merges[i];
+      for (int r = 0; r < merge.num_queries; ++r) {
+        AttentionState state{};
+        merge_units(merge.shared_units, merge.query_begin + r, state, out);
+        merge_units(merge.tail_units, merge.query_begin + r, state, out);
+        finish_row(merge.group, merge.kv_head, merge.query_begin + r, state, out);
+      }
+    }
+  }
+
+  void merge_units(Range units, int query_row, AttentionState& state, float* out) {
+    const int64_t padded = padded_head_dim(model_.head_dim);
+    for (int64_t i = units.begin; i < units.end; ++i) {
+      const AttentionUnit& unit = d_.plan_.unit(i);
+      const int64_t index = unit.partial + query_row - unit.query_begin;
+      const AttentionState& part = d_.partial_states_.as<AttentionState>()[index];
+      d_.kernels_.attention.merge(state, out, part.maximum, part.sum,
+                                  d_.partials_.as<float>() + index * padded, model_.head_dim);
+    }
+  }
+
+  const Operand& attention_operand(bool quantize) {
+    if (!quantize) return d_.attended_;
+    const int64_t columns = model_.q_dim();
+    return prepare_rows(d_.attended_, num_rows_, columns, true, [&](int64_t row, float* out) {
+      const float* source = attended(row, 0);
+      if (out != source) std::copy_n(source, columns, out);
+    });
+  }
+
+  void feed_forward(const LayerWeights& w) {
+    const Operand& x = norm(w.ffn_norm, w.gate.is_quantized() || w.up.is_quantized());
+    const bool quantize = w.down.is_quantized();
+    const Range chunks = mine((model_.d_ff + kFfnChunk - 1) / kFfnChunk);
+    for (int64_t chunk = chunks.begin; chunk < chunks.end; ++chunk) {
+      gate_and_up(w, x, chunk);
+      activate(chunk, quantize);
+    }
+    d_.team_.barrier();
+    add_to_hidden(w.down, d_.activated_);
+    sync(StepPart::kFfn);
+  }
+
+  void gate_and_up(const LayerWeights& w, const Operand& x, int64_t chunk) {
+    constexpr int64_t kPanels = kFfnChunk / kPanelRows;
+    float* gate = scratch_.gate_up.as<float>();
+    const Range panels = {chunk * kPanels, std::min((chunk + 1) * kPanels, w.gate.panels())};
+    MatmulArgs args = product(w.gate, x, num_rows_, gate, 2 * kFfnChunk);
+    args.panels = panels;
+    args.first_column = chunk * kFfnChunk;
+    d_.kernels_.matmul(args);
+    args.weight = &w.up;
+    args.out = gate + kFfnChunk;
+    d_.kernels_.matmul(args);
+  }
+
+  void activate(int64_t chunk, bool quantize) {
+    const QuantizedRows& quantized = d_.activated_.quantized;
+    const int64_t blocks = quantized.blocks();
+    for (int64_t row = 0; row < num_rows_; ++row) {
+      const float* gate = scratch_.gate_up.as<float>() + row * 2 * kFfnChunk;
+      float* out = d_.activated_.dense.as<float>() + row * d_.act_stride_ + chunk * kFfnChunk;
+      ops_.silu_mul(gate, gate + kFfnChunk, kFfnChunk, out);
+      if (!quantize) continue;
+      const int64_t block = row * blocks + chunk;
+      ops_.quantize_row(out, kFfnChunk,
+                        {quantized.values + row * quantized.columns + chunk * kFfnChunk,
+                         quantized.scale + block, quantized.sum + block,
+                         quantized.scaled_sum + block, kFfnChunk});
+    }
+  }
+
+  void logits() {
+    if (d_.input_->tap != nullptr && d_.input_->tap->final_normed != nullptr) {
+      const Range rows = mine(num_rows_);
+      for (int64_t row = rows.begin; row < rows.end; ++row) {
+        ops_.rms_norm(hidden(row), d_.weights_.output_norm.data(), model_.rms_epsilon,
+                      model_.d_model, d_.input_->tap->final_normed + row * model_.d_model);
+      }
+    }
+    const std::span<const int32_t> rows = d_.input_->logit_rows;
+    if (rows.empty()) return;
+    const PackedMatrix& weight = d_.weights_.output;
+    const auto num_rows = static_cast<int64_t>(rows.size());
+    const Operand& x = prepare_rows(
+        d_.normed_, num_rows, model_.d_model, weight.is_quantized(), [&](int64_t i, float* out) {
+          ops_.rms_norm(hidden(rows[i]), d_.weights_.output_norm.data(), model_.rms_epsilon,
+                        model_.d_model, out);
+        });
+    MatmulArgs args = product(weight, x, num_rows, d_.logits(0), d_.logits_stride_);
+    args.panels = mine(weight.panels());
+    d_.kernels_.matmul(args);
+    sync(StepPart::kLogits);
+  }
+
+  Decoder& d_;
+  const ModelDescriptor& model_;
+  const RowOps& ops_;
+  MemberScratch& scratch_;
+  const int member_;
+  const int team_size_;
+  const int64_t num_rows_;
+  const bool timing_;
+  double last_time_;
+};
+
+void Decoder::step(const StepInput& input, KvPool& pool) {
+  if (input.tokens.empty()) return;
+  const double begin = profiling_ ? now_seconds() : 0.0;
+  prepare(input, pool);
+  input_ = &input;
+  pool_ = &pool;
+  if (profiling_) profile_[static_cast<size_t>(StepPart::kPrepare)] += now_seconds() - begin;
+  team_.run([&](int member) { Region(*this, member).run(); });
+}
+
+}  // namespace forerun

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "base/parallel.h"
+#include "base/result.h"
+#include "cache/kv_pool.h"
+#include "kernels/kernel_table.h"
+#include "models/attention_plan.h"
+#include "models/descriptor.h"
+#include "models/step.h"
+#include "models/weights.h"
+#include "tensor/buffer.h"
+
+namespace forerun {
+
+// The parts of a step a profile tells apart, as the first team member lives them: waiting for the
+// others counts to the part before the barrier.
+enum class StepPart : uint8_t { kPrepare, kNorm, kQkv, kRope, kAttention, kOutput, kFfn, kLogits };
+constexpr std::array<std::string_view, 8> kStepPartNames = {
+    "prepare", "norm+quantise", "qkv", "rope+store", "attention", "attention output", "ffn",
+    "logits"};
+
+// The indices of the layers whose inputs a step can expose: 2, n/2, n−3; with fewer than six layers
+// {1, n/2, n−1}; clamped to 0 … n−1.
+std::array<int, 3> tap_layers(int num_layers);
+
+// The shared decoder: tokens in, logits out, keys and values into the pool. One step at a time, on
+// the calling thread and its team; nothing is allocated after construction.
+class Decoder final {
+ public:
+  struct Limits {
+    int max_rows = 512;       // of a step
+    int max_logit_rows = 64;  // of a step
+  };
+
+  // Borrows everything.
+  Decoder(const ModelDescriptor& model, const ModelWeights& weights, const KernelTable& kernels,
+          Team& team, Limits limits);
+
+  // Runs one forward pass. Every token id is in the vocabulary, every page in the pool, and the
+  // pages cover the groups' slots (CHECKed: the engine has validated requests before).
+  void step(const StepInput& input, KvPool& pool);
+
+  // Logits of the i-th of the last step's logit_rows: [vocab_size], overwritten by the next step. The
+  // caller may write there.
+  float* logits(int64_t i) { return logits_.as<float>() + i * logits_stride_; }
+
+  const Limits& limits() const { return limits_; }
+  const ModelDescriptor& model() const { return model_; }
+  const KernelTable& kernels() const { return kernels_; }
+  Team& team() { return team_; }
+
+  // Seconds per part since construction or the last reset, when profiling is on.
+  void set_profiling(bool on) { profiling_ = on; }
+  const std::array<double, kStepPartNames.size()>& profile() const { return profile_; }
+  void reset_profile() { profile_.fill(0.0); }
+
+ private:
+  class Region;  // one member's walk through a step
+
+  void prepare(const StepInput& input, const KvPool& pool);
+
+  const ModelDescriptor& model_;
+  const ModelWeights& weights_;
+  const KernelTable& kernels_;
+  Team& team_;
+  const Limits limits_;
+  const int64_t logits_stride_;
+  const int64_t qkv_stride_;   // floats: q, k, v, each up to a whole panel
+  const int64_t act_stride_;   // d_ff up to a whole block
+  std::vector<float> inverse_frequencies_;  // [head_dim / 2]
+  AttentionPlan plan_;
+
+  // Per step.
+  const StepInput* input_ = nullptr;
+  KvPool* pool_ = nullptr;
+  std::vector<int64_t> positions_;  // [rows]
+  std::vector<int32_t> row_group_;  // [rows]
+
+  // Activations. "Operand" buffers hold a product's left side, quantised and as floats.
+  struct Operand {
+    Buffer values, scale, sum, scaled_sum, dense;
+    QuantizedRows quantized;
+    int64_t dense_stride = 0;
+  };
+  Operand make_operand(int64_t rows, int64_t columns) const;
+
+  Buffer hidden_;     // [max_rows, d_model] the residual stream
+  Operand normed_;    // [max_rows, d_model]
+  Operand attended_;  // [max_rows, q_dim]
+  Operand activated_; // [max_rows, d_ff]
+  Buffer qkv_;        // [max_rows, qkv_stride]
+  Buffer rotation_;   // [max_rows, head_dim] cosines, then sines
+  Buffer partials_;   // [partial_capacity, padded head_dim]
+  Buffer partial_states_;  // [partial_capacity] AttentionState
+  Buffer logits_;
+  struct MemberScratch {
+    Buffer attention;   // attention_scratch_bytes
+    Buffer tail_pages;  // one partition of one head's keys and values, gathered
+    Buffer tile_out;    // [kMaxQueryRows, padded head_dim] twice: partial, merged
+    Buffer gate_up;     // [max_rows, 2 · 32]
+    Operand rows;       // a few rows every member prepares for itself
+  };
+  std::vector<MemberScratch> scratch_;
+
+  bool profiling_ = false;
+  std::array<double, kStepPartNames.size()> profile_{};
+};
+
+}  // namespace forerun

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace forerun {
+
+// The rows one sequence brings to a step, in order. Row i's key and value go to slot
+// first_slot + i of the sequence.
+//
+// A chain (parents null): row i stands at position first_slot + i. A tree: row i's parent is row
+// parents[i] < i, or −1 for the last committed token; its position is its parent's + 1, and it
+// attends to the committed positions [0, first_slot), its ancestors and itself.
+struct RowGroup {
+  int num_rows = 0;
+  int64_t first_slot = 0;
+  std::span<const int32_t> pages;    // of the sequence; slot s is slot s % 32 of pages[s / 32]
+  const int32_t* parents = nullptr;  // [num_rows], or null for a chain
+};
+
+// Where a step leaves the states a speculator feeds on, per row: the residual stream entering three
+// layers (see tap_layers) and the final normed state. Null members are not written.
+struct StateTap {
+  float* entering[3] = {nullptr, nullptr, nullptr};  // [rows, d_model]
+  float* final_normed = nullptr;                     // [rows, d_model]
+};
+
+// One forward pass over `tokens`, the groups' rows one after the other.
+struct StepInput {
+  std::span<const int32_t> tokens;      // [rows]
+  std::span<const RowGroup> groups;
+  std::span<const int32_t> logit_rows;  // ascending rows whose logits are wanted
+  const StateTap* tap = nullptr;
+};
+
+}  // namespace forerun

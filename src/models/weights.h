@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "base/parallel.h"
+#include "base/result.h"
+#include "formats/gguf.h"
+#include "kernels/packed_matrix.h"
+#include "models/descriptor.h"
+
+namespace forerun {
+
+// One decoder layer, packed. Matrices are [outputs, inputs].
+struct LayerWeights {
+  std::vector<float> attention_norm;  // [d_model]
+  PackedMatrix q;                     // [num_heads · head_dim, d_model], rows in halves order
+  PackedMatrix k;                     // [num_kv_heads · head_dim, d_model], rows in halves order
+  PackedMatrix v;                     // [num_kv_heads · head_dim, d_model]
+  PackedMatrix attention_output;      // [d_model, num_heads · head_dim]
+  std::vector<float> ffn_norm;        // [d_model]
+  PackedMatrix gate;                  // [d_ff, d_model]
+  PackedMatrix up;                    // [d_ff, d_model]
+  PackedMatrix down;                  // [d_model, d_ff]
+};
+
+struct ModelWeights {
+  TensorView embedding;  // [vocab_size, d_model], a view of the file: one row is read per token
+  std::vector<LayerWeights> layers;
+  std::vector<float> output_norm;  // [d_model]
+  PackedMatrix output;             // [vocab_size, d_model]; the embedding packed when tied
+  uint64_t fingerprint = 0;        // of every tensor's bytes
+  int64_t packed_bytes = 0;        // of all PackedMatrix
+  // The file's bytes one decode step reads: every matrix once, as stored (never our layout), the
+  // embedding only where it is the output matrix.
+  int64_t file_bytes_per_step = 0;
+};
+
+// Called on the calling thread with the share of the work done, 0 … 1.
+using LoadProgress = std::function<void(double)>;
+
+// Checks and repacks a file's tensors, in parallel. `file` must outlive the result. An Error names
+// the tensor, its shape or type, and what the model needs.
+Result<ModelWeights> load_weights(const Gguf& file, const ModelDescriptor& descriptor, Team& team,
+                                  const LoadProgress& progress = {});
+
+}  // namespace forerun
