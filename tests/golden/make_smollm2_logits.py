@@ -149,7 +149,8 @@ def main():
     dump({
         "made_by": "tests/golden/make_smollm2_logits.py",
         "with": f"transformers {transformers.__version__}, "
-                f"torch {torch.__version__.split('+')[0]}, gguf {importlib.metadata.version('gguf')}, float32",
+                f"torch {torch.__version__.split('+')[0]}, "
+                f"gguf {importlib.metadata.version('gguf')}, float32",
         "model_sha256": hashlib.sha256(pathlib.Path(arguments.model).read_bytes()).hexdigest(),
         "prompt": {
             "text": TEXT,

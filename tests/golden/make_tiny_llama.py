@@ -25,8 +25,8 @@ are put back in that order before it loads them (see `rows_for_half_split_rope`)
 
 Per config the file holds the logits of a few positions and, for the last position, the states a
 speculator reads: the residual stream entering the layers of `tap_layers`, and the final normed
-state. The tap layers of an n-layer model are 2, n/2 and n-3, each clamped to [0, n-1], sorted; where
-these are not three different layers (n = 4, 5, 6) they are 1, n/2 and n-1 instead.
+state. The tap layers of an n-layer model are 2, n/2 and n-3, each clamped to [0, n-1], sorted;
+where these are not three different layers (n = 4, 5, 6) they are 1, n/2 and n-1 instead.
 """
 
 import argparse
