@@ -1,0 +1,598 @@
+// The matrix product, every variant by every weight format and number of rows: against a product in
+// double from the source blocks, and bit for bit against plain loops in the order matmul.h states.
+#include "kernels/matmul.h"
+
+#include <cstring>
+#include <limits>
+
+#include "kernels/test_cases.h"
+#include "tensor/float16.h"
+
+namespace forerun {
+namespace {
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr float kUntouched = -12345.0f;
+constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
+
+bool is_dense(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16;
+}
+float read_f16(const uint8_t* p) {
+  uint16_t half;
+  std::memcpy(&half, p, sizeof(half));
+  return f16_to_f32(half);
+}
+void write_f16(uint8_t* p, float value) {
+  const uint16_t half = f32_to_f16(value);
+  std::memcpy(p, &half, sizeof(half));
+}
+
+// A weight as a file holds it.
+struct Source {
+  DType dtype;
+  int64_t rows;
+  int64_t columns;
+  std::vector<uint8_t> bytes;
+
+  Source(DType type, int64_t num_rows, int64_t num_columns)
+      : dtype(type), rows(num_rows), columns(num_columns), bytes(rows * row_bytes(type, columns)) {}
+
+  int64_t blocks() const { return columns / traits(dtype).block_elements; }
+  uint8_t* block(int64_t row, int64_t b) {
+    return bytes.data() + (row * blocks() + b) * traits(dtype).block_bytes;
+  }
+  const uint8_t* block(int64_t row, int64_t b) const {
+    return const_cast<Source*>(this)->block(row, b);
+  }
+  PackedMatrix packed() const {
+    PackedMatrix matrix(dtype, rows, columns);
+    matrix.pack({dtype, {rows, columns}, bytes.data()}, {0, matrix.panels()});
+    return matrix;
+  }
+};
+
+int quants_at(DType dtype) {
+  return dtype == DType::kQ4_1 ? 4 : 2;
+}
+
+void set_scales(Source& source, int64_t row, int64_t b, float scale, float min) {
+  write_f16(source.block(row, b), scale);
+  if (source.dtype == DType::kQ4_1) write_f16(source.block(row, b) + 2, min);
+}
+
+Source random_source(DType dtype, int64_t rows, int64_t columns, uint32_t seed) {
+  Random random(seed);
+  Source source(dtype, rows, columns);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t b = 0; b < source.blocks(); ++b) {
+      uint8_t* block = source.block(row, b);
+      const float value = random.uniform(-1.0f, 1.0f);
+      if (dtype == DType::kF32) {
+        std::memcpy(block, &value, sizeof(value));
+      } else if (dtype == DType::kF16) {
+        write_f16(block, value);
+      } else {
+        for (int i = quants_at(dtype); i < traits(dtype).block_bytes; ++i) {
+          block[i] = static_cast<uint8_t>(random.integer(0, 255));
+        }
+        set_scales(source, row, b, value * 0.05f, random.uniform(-0.1f, 0.1f));
+      }
+    }
+  }
+  return source;
+}
+
+// The integer that stands for input i of a quantised block: w = scale · quant (+ min).
+int quant(DType dtype, const uint8_t* block, int i) {
+  const uint8_t* quants = block + quants_at(dtype);
+  if (dtype == DType::kQ8_0) return static_cast<int8_t>(quants[i]);
+  const int nibble = i < 16 ? quants[i] & 0x0f : quants[i - 16] >> 4;
+  return dtype == DType::kQ4_0 ? nibble - 8 : nibble;
+}
+
+float dense_weight(const Source& source, int64_t row, int64_t i) {
+  if (source.dtype == DType::kF16) return read_f16(source.block(row, i));
+  float value;
+  std::memcpy(&value, source.block(row, i), sizeof(value));
+  return value;
+}
+
+// Activations in both forms; only one of them is read.
+struct Activations {
+  int64_t rows;
+  int64_t columns;
+  int64_t dense_stride;  // beyond the columns lies NaN that nobody may read
+  std::vector<float> dense;
+  std::vector<int8_t> values;
+  std::vector<float> scale;
+  std::vector<int32_t> sum;
+  std::vector<float> scaled_sum;
+
+  Activations(int64_t num_rows, int64_t num_columns)
+      : rows(num_rows),
+        columns(num_columns),
+        dense_stride(columns + 5),
+        dense(rows * dense_stride, kNaN),
+        values(rows * columns),
+        scale(rows * columns / 32),
+        sum(scale.size()),
+        scaled_sum(scale.size()) {}
+
+  float& dense_at(int64_t row, int64_t i) { return dense[row * dense_stride + i]; }
+  float dense_at(int64_t row, int64_t i) const { return dense[row * dense_stride + i]; }
+
+  // After values and scales are set.
+  void complete() {
+    for (size_t b = 0; b < sum.size(); ++b) {
+      sum[b] = 0;
+      for (int i = 0; i < 32; ++i) sum[b] += values[b * 32 + i];
+      scaled_sum[b] = scale[b] * static_cast<float>(sum[b]);
+    }
+  }
+  QuantizedRows quantized() {
+    return {values.data(), scale.data(), sum.data(), scaled_sum.data(), columns};
+  }
+};
+
+Activations random_activations(int64_t rows, int64_t columns, uint32_t seed) {
+  Random random(seed);
+  Activations x(rows, columns);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t i = 0; i < columns; ++i) x.dense_at(row, i) = random.uniform(-2.0f, 2.0f);
+  }
+  for (int8_t& value : x.values) value = static_cast<int8_t>(random.integer(-127, 127));
+  for (float& value : x.scale) value = random.uniform(0.001f, 0.02f);
+  x.complete();
+  return x;
+}
+
+// One output in the order matmul.h states.
+float ordered_product(const Source& source, const Activations& x, int64_t row, int64_t column) {
+  float acc = 0.0f;
+  if (is_dense(source.dtype)) {
+    for (int64_t i = 0; i < x.columns; ++i) {
+      acc = std::fma(x.dense_at(row, i), dense_weight(source, column, i), acc);
+    }
+    return acc;
+  }
+  for (int64_t b = 0; b < source.blocks(); ++b) {
+    const uint8_t* block = source.block(column, b);
+    const int64_t index = row * source.blocks() + b;
+    int32_t dot = 0;
+    for (int i = 0; i < 32; ++i) dot += quant(source.dtype, block, i) * x.values[index * 32 + i];
+    acc = std::fma(static_cast<float>(dot), read_f16(block) * x.scale[index], acc);
+    if (source.dtype == DType::kQ4_1) acc = std::fma(read_f16(block + 2), x.scaled_sum[index], acc);
+  }
+  return acc;
+}
+
+struct Bounded {
+  double value;
+  double tolerance;
+};
+
+// One output in double, element by element. Each of the kernel's float operations errs by at most
+// 2^-24 of a partial sum, which is at most the sum of the magnitudes.
+Bounded exact_product(const Source& source, const Activations& x, int64_t row, int64_t column) {
+  double value = 0.0;
+  double magnitude = 0.0;
+  const auto add = [&](double term) {
+    value += term;
+    magnitude += std::fabs(term);
+  };
+  for (int64_t i = 0; i < x.columns; ++i) {
+    const int64_t at = row * x.columns + i;
+    if (is_dense(source.dtype)) {
+      add(double{x.dense_at(row, i)} * dense_weight(source, column, i));
+      continue;
+    }
+    const uint8_t* block = source.block(column, i / 32);
+    double weight = double{read_f16(block)} * quant(source.dtype, block, static_cast<int>(i % 32));
+    if (source.dtype == DType::kQ4_1) weight += read_f16(block + 2);
+    add(double{x.scale[at / 32]} * x.values[at] * weight);
+  }
+  const double operations = is_dense(source.dtype) ? x.columns : 2 * source.blocks() + 2;
+  return {value, operations * 0x1p-24 * magnitude};
+}
+
+std::vector<float> ordered_products(const Source& source, const Activations& x) {
+  std::vector<float> out(x.rows * source.rows);
+  for (int64_t row = 0; row < x.rows; ++row) {
+    for (int64_t column = 0; column < source.rows; ++column) {
+      out[row * source.rows + column] = ordered_product(source, x, row, column);
+    }
+  }
+  return out;
+}
+
+// An output with one row and 16 columns more than the product may touch.
+struct Output {
+  int64_t stride;
+  std::vector<float> values;
+
+  Output(const PackedMatrix& matrix, int64_t rows)
+      : stride(matrix.panels() * kPanelRows + 16), values((rows + 1) * stride, kUntouched) {}
+  float* row(int64_t index) { return values.data() + index * stride; }
+};
+
+MatmulArgs arguments(const PackedMatrix& matrix, Activations& x, int64_t first_row,
+                     int64_t num_rows, float* out, int64_t out_stride) {
+  MatmulArgs args;
+  args.weight = &matrix;
+  args.quantized = x.quantized().from(first_row);
+  args.dense = &x.dense_at(first_row, 0);
+  args.dense_stride = x.dense_stride;
+  args.num_rows = num_rows;
+  args.panels = {0, matrix.panels()};
+  args.out = out;
+  args.out_stride = out_stride;
+  return args;
+}
+
+// The whole product of rows [first_row, first_row + num_rows).
+Output product(const MatmulVariant& variant, const PackedMatrix& matrix, Activations& x,
+               int64_t first_row, int64_t num_rows) {
+  Output out(matrix, num_rows);
+  variant.function(arguments(matrix, x, first_row, num_rows, out.row(0), out.stride));
+  return out;
+}
+
+class Matmul : public testing::TestWithParam<MatmulVariant> {};
+
+INSTANTIATE_TEST_SUITE_P(Variants, Matmul, testing::ValuesIn(matmul_variants()),
+                         [](const auto& info) { return info.param.name; });
+
+struct Shape {
+  int64_t rows;
+  int64_t columns;
+};
+constexpr Shape kShapes[] = {{1, 32}, {16, 64}, {17, 96}, {33, 576}, {50, 160}, {20, 1536}};
+constexpr int64_t kNumRows[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                11, 12, 13, 14, 15, 16, 17, 32, 64, 256};
+
+std::string describe(const Source& source) {
+  return std::string(traits(source.dtype).name) + " [" + std::to_string(source.rows) + ", " +
+         std::to_string(source.columns) + "]";
+}
+
+// What every variant is held to: computed once, for the whole program.
+struct Reference {
+  Source source;
+  PackedMatrix matrix;
+  Activations x;
+  std::vector<float> ordered;  // [256, rows]
+};
+
+std::vector<Reference> make_references() {
+  std::vector<Reference> references;
+  uint32_t seed = 0;
+  for (const DType dtype : kDTypes) {
+    for (const Shape shape : kShapes) {
+      ++seed;
+      Source source = random_source(dtype, shape.rows, shape.columns, seed);
+      Activations x = random_activations(/*num_rows=*/256, shape.columns, seed + 1000);
+      std::vector<float> ordered = ordered_products(source, x);
+      PackedMatrix matrix = source.packed();
+      references.push_back(
+          {std::move(source), std::move(matrix), std::move(x), std::move(ordered)});
+    }
+  }
+  return references;
+}
+
+std::vector<Reference>& references() {
+  static std::vector<Reference> all = make_references();
+  return all;
+}
+
+TEST_P(Matmul, IsNearTheExactProductOfTheSourceBlocks) {
+  for (Reference& reference : references()) {
+    SCOPED_TRACE(describe(reference.source));
+    constexpr int64_t kRows = 19;
+    Output out = product(GetParam(), reference.matrix, reference.x, 0, kRows);
+    for (int64_t row = 0; row < kRows; ++row) {
+      for (int64_t column = 0; column < reference.source.rows; ++column) {
+        const Bounded exact = exact_product(reference.source, reference.x, row, column);
+        ASSERT_NEAR(out.row(row)[column], exact.value, exact.tolerance);
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, FollowsTheStatedOrderBitForBitAtEveryNumberOfRows) {
+  for (Reference& reference : references()) {
+    SCOPED_TRACE(describe(reference.source));
+    const int64_t columns = reference.source.rows;
+    for (const int64_t num_rows : kNumRows) {
+      Output out = product(GetParam(), reference.matrix, reference.x, 0, num_rows);
+      for (int64_t row = 0; row < num_rows; ++row) {
+        ASSERT_TRUE(same_bits(out.row(row), reference.ordered.data() + row * columns, columns))
+            << "row " << row << " of " << num_rows;
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, GivesARowTheSameBitsAloneAndInAnyCompany) {
+  for (Reference& reference : references()) {
+    SCOPED_TRACE(describe(reference.source));
+    std::vector<Output> alone;
+    for (int64_t row = 0; row < reference.x.rows; ++row) {
+      alone.push_back(product(GetParam(), reference.matrix, reference.x, row, 1));
+    }
+    for (const int64_t num_rows : kNumRows) {
+      const int64_t first = reference.x.rows - num_rows;
+      Output out = product(GetParam(), reference.matrix, reference.x, first, num_rows);
+      for (int64_t row = 0; row < num_rows; ++row) {
+        ASSERT_TRUE(same_bits(out.row(row), alone[first + row].row(0), reference.source.rows))
+            << "row " << row << " of " << num_rows;
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, AddsTheCompleteProductToWhatIsThere) {
+  for (Reference& reference : references()) {
+    SCOPED_TRACE(describe(reference.source));
+    const int64_t columns = reference.source.rows;
+    for (const int64_t num_rows : {1, 7, 18}) {
+      Output out(reference.matrix, num_rows);
+      Random random(5);
+      for (float& value : out.values) value = random.uniform(-3.0f, 3.0f);
+      std::vector<float> expected = out.values;
+      for (int64_t row = 0; row < num_rows; ++row) {
+        for (int64_t column = 0; column < columns; ++column) {
+          expected[row * out.stride + column] += reference.ordered[row * columns + column];
+        }
+      }
+      MatmulArgs args =
+          arguments(reference.matrix, reference.x, 0, num_rows, out.row(0), out.stride);
+      args.add = true;
+      GetParam().function(args);
+      for (int64_t row = 0; row < num_rows; ++row) {
+        ASSERT_TRUE(same_bits(out.row(row), expected.data() + row * out.stride, columns));
+      }
+    }
+  }
+}
+
+// Whether the columns [begin, end) of a row are as the product found them.
+testing::AssertionResult untouched(const float* row, int64_t begin, int64_t end) {
+  for (int64_t column = begin; column < end; ++column) {
+    if (row[column] != kUntouched) {
+      return testing::AssertionFailure() << "column " << column << " was written";
+    }
+  }
+  return testing::AssertionSuccess();
+}
+
+TEST_P(Matmul, WritesOnlyItsPanelsAndRows) {
+  for (Reference& reference : references()) {
+    SCOPED_TRACE(describe(reference.source));
+    const PackedMatrix& matrix = reference.matrix;
+    for (const int64_t num_rows : {1, 3, 9, 16, 21}) {
+      for (int64_t panel = 0; panel < matrix.panels(); ++panel) {
+        Output out(matrix, num_rows);
+        MatmulArgs args = arguments(matrix, reference.x, 0, num_rows, out.row(0), out.stride);
+        args.panels = {panel, panel + 1};
+        GetParam().function(args);
+        const int64_t begin = panel * kPanelRows;
+        const int64_t width = std::min<int64_t>(kPanelRows, matrix.rows() - begin);
+        for (int64_t row = 0; row < num_rows; ++row) {
+          const float* expected = reference.ordered.data() + row * matrix.rows();
+          ASSERT_TRUE(untouched(out.row(row), 0, begin));
+          ASSERT_TRUE(same_bits(out.row(row) + begin, expected + begin, width));
+          ASSERT_TRUE(untouched(out.row(row), begin + kPanelRows, out.stride));
+        }
+        ASSERT_TRUE(untouched(out.row(num_rows), 0, out.stride));
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, PutsItsFirstColumnWhereItIsTold) {
+  for (Reference& reference : references()) {
+    SCOPED_TRACE(describe(reference.source));
+    const PackedMatrix& matrix = reference.matrix;
+    for (const int64_t num_rows : {2, 16}) {
+      for (int64_t panel = 0; panel < matrix.panels(); ++panel) {
+        Output out(matrix, num_rows);
+        MatmulArgs args = arguments(matrix, reference.x, 0, num_rows, out.row(0), out.stride);
+        args.panels = {panel, panel + 1};
+        args.first_column = panel * kPanelRows;
+        GetParam().function(args);
+        const int64_t width = std::min<int64_t>(kPanelRows, matrix.rows() - args.first_column);
+        for (int64_t row = 0; row < num_rows; ++row) {
+          const float* expected = reference.ordered.data() + row * matrix.rows();
+          ASSERT_TRUE(same_bits(out.row(row), expected + args.first_column, width));
+          ASSERT_TRUE(untouched(out.row(row), kPanelRows, out.stride));
+        }
+      }
+    }
+  }
+}
+
+// Tile units keep their configuration per thread.
+TEST_P(Matmul, IsSharedByPanelsOverWorkerThreads) {
+  Team team(3);
+  for (Reference& reference : references()) {
+    SCOPED_TRACE(describe(reference.source));
+    constexpr int64_t kRows = 20;
+    const int64_t columns = reference.source.rows;
+    Output out(reference.matrix, kRows);
+    const MatmulArgs whole =
+        arguments(reference.matrix, reference.x, 0, kRows, out.row(0), out.stride);
+    for (int region = 0; region < 2; ++region) {
+      team.run([&](int member) {
+        MatmulArgs args = whole;
+        args.panels = share_of(reference.matrix.panels(), member, team.size());
+        GetParam().function(args);
+      });
+      for (int64_t row = 0; row < kRows; ++row) {
+        ASSERT_TRUE(same_bits(out.row(row), reference.ordered.data() + row * columns, columns));
+      }
+    }
+  }
+}
+
+// One extreme value per weight byte, activation and scale; the rest of the operands as they were.
+struct Extreme {
+  std::vector<uint8_t> weights;  // repeated over a block's bytes
+  std::vector<int8_t> values;    // repeated over a row
+};
+const Extreme kExtremes[] = {
+    {{0x80}, {127}},       {{0x80}, {-127}},         {{0x7f}, {-127, -127}}, {{0x7f, 0x80}, {127}},
+    {{0x81}, {127, -127}}, {{0xff}, {127}},          {{0xff}, {-127}},       {{0x00}, {-127}},
+    {{0xf0}, {127, -127}}, {{0x0f, 0xf0}, {-127, 1}}};
+constexpr float kWeightScales[] = {0.0f, 0x1p-24f, -0x1p-24f, 0x1p-15f, 1.0f, 65504.0f, -65504.0f};
+constexpr float kActivationScales[] = {0.0f, 0x1p-149f, 0x1p-127f, 1.0f, 0x1p100f, 0x1.8p127f};
+
+void fill(Source& source, Activations& x, const Extreme& extreme) {
+  for (int64_t row = 0; row < source.rows; ++row) {
+    for (int64_t b = 0; b < source.blocks(); ++b) {
+      uint8_t* block = source.block(row, b);
+      for (int i = quants_at(source.dtype); i < traits(source.dtype).block_bytes; ++i) {
+        block[i] = extreme.weights[i % extreme.weights.size()];
+      }
+    }
+  }
+  for (size_t i = 0; i < x.values.size(); ++i)
+    x.values[i] = extreme.values[i % extreme.values.size()];
+}
+
+// Every pair of a weight's and an activation's scale: by column, and by row.
+void fill_scales(Source& source, Activations& x) {
+  for (int64_t row = 0; row < source.rows; ++row) {
+    const float scale = kWeightScales[row % std::size(kWeightScales)];
+    const float min = kWeightScales[(row + row / 7) % std::size(kWeightScales)];
+    for (int64_t b = 0; b < source.blocks(); ++b) set_scales(source, row, b, scale, min);
+  }
+  const size_t blocks = x.columns / 32;
+  for (size_t b = 0; b < x.scale.size(); ++b) {
+    x.scale[b] = kActivationScales[b / blocks % std::size(kActivationScales)];
+  }
+}
+
+void expect_ordered(const MatmulVariant& variant, const Source& source, Activations& x) {
+  const std::vector<float> expected = ordered_products(source, x);
+  const PackedMatrix matrix = source.packed();
+  for (const int64_t num_rows : {int64_t{1}, int64_t{3}, x.rows}) {
+    for (int64_t first = 0; first + num_rows <= x.rows; first += num_rows) {
+      Output out = product(variant, matrix, x, first, num_rows);
+      for (int64_t row = 0; row < num_rows; ++row) {
+        ASSERT_TRUE(
+            same_bits(out.row(row), expected.data() + (first + row) * source.rows, source.rows))
+            << describe(source) << " row " << first + row;
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, IsExactAtTheExtremesOfIntegersAndScales) {
+  for (const DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    for (const Extreme& extreme : kExtremes) {
+      Source source = random_source(dtype, /*rows=*/49, /*columns=*/96, /*seed=*/3);
+      Activations x = random_activations(/*rows=*/12, source.columns, /*seed=*/4);
+      fill(source, x, extreme);
+      x.complete();
+      expect_ordered(GetParam(), source, x);
+      fill_scales(source, x);
+      x.complete();
+      expect_ordered(GetParam(), source, x);
+    }
+  }
+}
+
+TEST_P(Matmul, SumsTheLargestIntegersWithoutSaturation) {
+  struct Sum {
+    DType dtype;
+    uint8_t byte;
+    int8_t value;
+    float block_sum;
+  };
+  const Sum sums[] = {
+      {DType::kQ8_0, 0x80, 127, -128.0f * 127 * 32},  {DType::kQ8_0, 0x80, -127, 128.0f * 127 * 32},
+      {DType::kQ8_0, 0x7f, -127, -127.0f * 127 * 32}, {DType::kQ4_0, 0x00, 127, -8.0f * 127 * 32},
+      {DType::kQ4_0, 0xff, 127, 7.0f * 127 * 32},     {DType::kQ4_1, 0xff, -127, -15.0f * 127 * 32},
+      {DType::kQ4_1, 0xff, 127, 15.0f * 127 * 32}};
+  for (const Sum& sum : sums) {
+    Source source(sum.dtype, /*num_rows=*/16, /*num_columns=*/64);
+    Activations x(/*num_rows=*/8, source.columns);
+    fill(source, x, {{sum.byte}, {sum.value}});
+    for (int64_t row = 0; row < 16; ++row) {
+      for (int64_t b = 0; b < 2; ++b) set_scales(source, row, b, 1.0f, 0.0f);
+    }
+    std::fill(x.scale.begin(), x.scale.end(), 1.0f);
+    x.complete();
+    Output out = product(GetParam(), source.packed(), x, 0, x.rows);
+    for (int64_t row = 0; row < x.rows; ++row) {
+      for (int64_t column = 0; column < 16; ++column) {
+        ASSERT_EQ(out.row(row)[column], 2 * sum.block_sum) << describe(source);
+      }
+    }
+  }
+}
+
+// NaN where `is_nan(row, column)` says so, and nowhere else.
+template <class Predicate>
+void expect_nan(const MatmulVariant& variant, const Source& source, Activations& x,
+                Predicate is_nan) {
+  Output out = product(variant, source.packed(), x, 0, x.rows);
+  for (int64_t row = 0; row < x.rows; ++row) {
+    for (int64_t column = 0; column < source.rows; ++column) {
+      ASSERT_EQ(std::isnan(out.row(row)[column]), is_nan(row, column))
+          << describe(source) << " row " << row << " column " << column;
+    }
+  }
+}
+
+TEST_P(Matmul, CarriesANaNToItsRowOrColumnAndNoOther) {
+  for (const DType dtype : kDTypes) {
+    for (const int64_t rows : {1, 7, 16}) {
+      const int64_t nan_row = rows / 2;
+      Source source = random_source(dtype, /*rows=*/20, /*columns=*/96, /*seed=*/8);
+      Activations x = random_activations(rows, source.columns, /*seed=*/9);
+      x.dense_at(nan_row, 70) = kNaN;
+      x.scale[nan_row * 3 + 2] = kNaN;
+      x.complete();
+      expect_nan(GetParam(), source, x, [&](int64_t row, int64_t) { return row == nan_row; });
+
+      x = random_activations(rows, source.columns, /*seed=*/9);
+      const int64_t last_block = source.blocks() - 1;
+      if (dtype == DType::kF32) {
+        std::memcpy(source.block(13, last_block), &kNaN, sizeof(kNaN));
+      } else {
+        write_f16(source.block(13, last_block), kNaN);
+      }
+      expect_nan(GetParam(), source, x, [&](int64_t, int64_t column) { return column == 13; });
+    }
+  }
+}
+
+TEST_P(Matmul, TakesHugeAndDenormalDenseOperands) {
+  constexpr float kValues[] = {0.0f, -0.0f, 0x1p-149f, -0x1p-130f, 1.0f, 0x1.8p127f, -0x1p120f};
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    Source source = random_source(dtype, /*rows=*/20, /*columns=*/64, /*seed=*/6);
+    Activations x = random_activations(/*rows=*/12, source.columns, /*seed=*/7);
+    for (int64_t row = 0; row < x.rows; ++row) {
+      for (int64_t i = row % 5; i < x.columns; i += 5) {
+        x.dense_at(row, i) = kValues[(i / 5 + row) % std::size(kValues)];
+      }
+    }
+    for (int64_t column = 0; column < source.rows; ++column) {
+      for (int64_t i = column % 3; i < source.columns; i += 11) {
+        const float value = kValues[(i + column) % std::size(kValues)];
+        if (dtype == DType::kF32) {
+          std::memcpy(source.block(column, i), &value, sizeof(value));
+        } else {
+          write_f16(source.block(column, i), std::clamp(value * 0x1p125f, -65504.0f, 0x1p-24f));
+        }
+      }
+    }
+    expect_ordered(GetParam(), source, x);
+  }
+}
+
+}  // namespace
+}  // namespace forerun
