@@ -9,7 +9,9 @@ namespace forerun {
 namespace {
 
 // Pages start on a cache line.
-int64_t round_to_line(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+int64_t round_to_line(int64_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
 
 int64_t key_value_bytes(const KvShape& shape) {
   return 2 * sizeof(uint16_t) * shape.num_layers * shape.num_kv_heads *
@@ -41,13 +43,37 @@ KvPool::KvPool(const KvShape& shape, int num_pages)
 }
 
 uint8_t* KvPool::side(int page, int array, int slot) {
-  return memory_.data() + page * shape_.page_bytes() + side_offset_bytes_[array] +
-         slot * shape_.side_arrays[array].bytes_per_token;
+  return reinterpret_cast<uint8_t*>(memory_.as<uint16_t>() + page * page_elements_) +
+         side_offset_bytes_[array] + slot * shape_.side_arrays[array].bytes_per_token;
 }
 
 void KvPool::copy_page(int from, int to, int num_slots) {
   CHECK(from != to && num_slots <= kPageTokens, "copy_page copies into another page");
-  for (int slot = 0; slot < num_slots; ++slot) copy_token(from, slot, to, slot);
+  for (int layer = 0; layer < shape_.num_layers; ++layer) {
+    for (int head = 0; head < shape_.num_kv_heads; ++head) {
+      copy_head(from, to, layer, head, num_slots);
+    }
+  }
+  for (size_t array = 0; array < shape_.side_arrays.size(); ++array) {
+    std::memcpy(side(to, static_cast<int>(array), 0), side(from, static_cast<int>(array), 0),
+                num_slots * shape_.side_arrays[array].bytes_per_token);
+  }
+}
+
+void KvPool::copy_head(int from, int to, int layer, int head, int num_slots) {
+  const int64_t padded = padded_head_dim(shape_.head_dim);
+  for (int64_t i = 0; i < padded / 2; ++i) {
+    const int64_t row = i * kPageTokens * 2;
+    std::memcpy(keys(to, layer, head) + row, keys(from, layer, head) + row,
+                num_slots * 2 * sizeof(uint16_t));
+  }
+  std::memcpy(values(to, layer, head), values(from, layer, head),
+              num_slots / 2 * padded * 2 * sizeof(uint16_t));
+  if (num_slots % 2 == 1) {
+    const int last = num_slots - 1;
+    copy_page_slot(keys(from, layer, head), values(from, layer, head), last, keys(to, layer, head),
+                   values(to, layer, head), last, shape_.head_dim);
+  }
 }
 
 void KvPool::copy_token(int from_page, int from_slot, int to_page, int to_slot) {

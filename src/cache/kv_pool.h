@@ -54,6 +54,8 @@ class KvPool final {
   void copy_token(int from_page, int from_slot, int to_page, int to_slot);
 
  private:
+  void copy_head(int from, int to, int layer, int head, int num_slots);
+
   KvShape shape_;
   int num_pages_;
   int64_t head_elements_;
