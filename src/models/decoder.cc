@@ -38,8 +38,11 @@ std::vector<float> inverse_frequencies(const ModelDescriptor& model) {
 
 std::array<int, 3> tap_layers(int num_layers) {
   const int last = num_layers - 1;
-  if (num_layers < 6) return {std::min(1, last), num_layers / 2, last};
-  return {2, num_layers / 2, num_layers - 3};
+  std::array<int, 3> layers = {2, num_layers / 2, num_layers - 3};
+  for (int& layer : layers) layer = std::clamp(layer, 0, last);
+  std::sort(layers.begin(), layers.end());
+  if (layers[0] < layers[1] && layers[1] < layers[2]) return layers;
+  return {std::min(1, last), num_layers / 2, last};
 }
 
 Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) const {

@@ -1,0 +1,302 @@
+#include "models/decoder.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+
+#include "base/json.h"
+#include "base/philox.h"
+#include "models/model.h"
+#include "models/tiny_model.h"
+
+namespace forerun {
+namespace {
+
+const Json& tiny_golden() {
+  static const Json golden = [] {
+    Result<Json> json =
+        read_json_file(std::string(FORERUN_SOURCE_DIR) + "/tests/golden/tiny_llama.json");
+    CHECK(json.ok(), json.error().message);
+    return *json;
+  }();
+  return golden;
+}
+
+TinyModelConfig golden_config(const std::string& name) {
+  const Json& golden = tiny_golden()["configs"][name]["config"];
+  TinyModelConfig config;
+  config.vocab_size = golden["vocab_size"];
+  config.d_model = golden["d_model"];
+  config.num_layers = golden["num_layers"];
+  config.num_heads = golden["num_heads"];
+  config.num_kv_heads = golden["num_kv_heads"];
+  config.head_dim = golden["head_dim"];
+  config.d_ff = golden["d_ffn"];
+  config.rope_theta = golden["rope_theta"];
+  config.tied_output = golden["tied_embeddings"];
+  const Json& scaling = golden["rope_scaling"];
+  if (!scaling.is_null()) {
+    config.rope_factors = llama3_frequency_factors(
+        config.rope_theta, config.head_dim, scaling["factor"], scaling["low_freq_factor"],
+        scaling["high_freq_factor"], scaling["original_context"]);
+  }
+  return config;
+}
+
+// A decoder over a tiny model, with a pool and a page list that is not in order.
+class Harness {
+ public:
+  Harness(const TinyModelConfig& config, Isa isa, int num_threads = 2, int num_pages = 64)
+      : team_(num_threads), bytes_(make_tiny_model(config)) {
+    Result<Gguf> file = Gguf::parse(bytes_, "tiny");
+    CHECK(file.ok(), file.error().message);
+    Result<std::unique_ptr<Model>> model = Model::load(std::move(*file), team_);
+    CHECK(model.ok(), model.error().message);
+    model_ = std::move(*model);
+    const ModelDescriptor& d = model_->descriptor();
+    decoder_ = std::make_unique<Decoder>(d, model_->weights(), kernel_table(isa), team_,
+                                         Decoder::Limits{.max_rows = 512, .max_logit_rows = 512});
+    pool_ = std::make_unique<KvPool>(
+        KvShape{d.num_layers, d.num_kv_heads, d.head_dim, {}}, num_pages);
+    for (int i = 0; i < num_pages; ++i) pages_.push_back((i * 7 + 3) % num_pages);
+  }
+
+  const ModelDescriptor& descriptor() const { return model_->descriptor(); }
+
+  // Logits of every row.
+  std::vector<std::vector<float>> run(const std::vector<int32_t>& tokens,
+                                      const std::vector<RowGroup>& groups,
+                                      const StateTap* tap = nullptr) {
+    std::vector<int32_t> rows(tokens.size());
+    std::iota(rows.begin(), rows.end(), 0);
+    decoder_->step({tokens, groups, rows, tap}, *pool_);
+    std::vector<std::vector<float>> logits;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const float* row = decoder_->logits(static_cast<int64_t>(i));
+      logits.emplace_back(row, row + descriptor().vocab_size);
+    }
+    return logits;
+  }
+
+  // Logits of every row of a chain, fed in chunks, from slot 0.
+  std::vector<std::vector<float>> run_chain(const std::vector<int32_t>& tokens, size_t chunk) {
+    std::vector<std::vector<float>> logits;
+    for (size_t i = 0; i < tokens.size(); i += chunk) {
+      const size_t count = std::min(chunk, tokens.size() - i);
+      const auto part = run({tokens.begin() + i, tokens.begin() + i + count},
+                            {{static_cast<int>(count), static_cast<int64_t>(i), pages_, nullptr}});
+      logits.insert(logits.end(), part.begin(), part.end());
+    }
+    return logits;
+  }
+
+  const std::vector<int32_t>& pages() const { return pages_; }
+  KvPool& pool() { return *pool_; }
+
+ private:
+  Team team_;
+  std::vector<uint8_t> bytes_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Decoder> decoder_;
+  std::unique_ptr<KvPool> pool_;
+  std::vector<int32_t> pages_;
+};
+
+std::vector<int32_t> random_tokens(int count, int64_t vocab_size, uint32_t seed) {
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < count; ++i) {
+    tokens.push_back(static_cast<int32_t>(philox({static_cast<uint32_t>(i), 0, 0, 0}, {seed, 1})[0] %
+                                          vocab_size));
+  }
+  return tokens;
+}
+
+class OnEveryIsa : public testing::TestWithParam<Isa> {};
+INSTANTIATE_TEST_SUITE_P(Isa, OnEveryIsa, testing::ValuesIn(available_isas()),
+                         [](const auto& info) { return std::string(isa_name(info.param)); });
+
+// f32 weights: what is left is the f16 cache and, with bf16 attention, bf16 products.
+float tolerance(Isa isa) { return isa >= Isa::kAvx512Vnni && has_bf16_dot() ? 0.15f : 0.02f; }
+
+TEST_P(OnEveryIsa, TinyModelsGiveTheLogitsOfTransformers) {
+  const std::vector<int32_t> tokens = tiny_golden()["token_ids"];
+  for (const auto& [name, golden] : tiny_golden()["configs"].items()) {
+    Harness harness(golden_config(name), GetParam());
+    const auto logits = harness.run_chain(tokens, tokens.size());
+    float largest = 0.0f;
+    for (const auto& [position, values] : golden["logits"].items()) {
+      const std::vector<float> expected = values;
+      const auto& actual = logits[std::stoul(position)];
+      for (size_t i = 0; i < expected.size(); ++i) {
+        largest = std::max(largest, std::fabs(actual[i] - expected[i]));
+      }
+    }
+    RecordProperty("max_difference_" + name, std::to_string(largest));
+    EXPECT_LT(largest, tolerance(GetParam())) << name;
+  }
+}
+
+TEST_P(OnEveryIsa, TapGivesTheStatesOfTransformers) {
+  const std::vector<int32_t> tokens = tiny_golden()["token_ids"];
+  for (const auto& [name, golden] : tiny_golden()["configs"].items()) {
+    Harness harness(golden_config(name), GetParam());
+    const int64_t d = harness.descriptor().d_model;
+    const auto layers = tap_layers(harness.descriptor().num_layers);
+    EXPECT_EQ((std::vector<int>(layers.begin(), layers.end())),
+              golden["tap_layers"].get<std::vector<int>>());
+    std::vector<std::vector<float>> states(4, std::vector<float>(tokens.size() * d));
+    const StateTap tap = {{states[0].data(), states[1].data(), states[2].data()}, states[3].data()};
+    harness.run(tokens, {{static_cast<int>(tokens.size()), 0, harness.pages(), nullptr}}, &tap);
+    for (int i = 0; i < 4; ++i) {
+      const std::vector<float> expected =
+          i < 3 ? golden["taps_at_last_position"][std::to_string(layers[i])]
+                : golden["final_normed_at_last_position"];
+      for (int64_t j = 0; j < d; ++j) {
+        EXPECT_NEAR(states[i][(tokens.size() - 1) * d + j], expected[j], tolerance(GetParam()))
+            << name << " tap " << i << " element " << j;
+      }
+    }
+  }
+}
+
+TEST_P(OnEveryIsa, ChunkingChangesNoBit) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    TinyModelConfig config;
+    config.head_dim = 32;
+    config.matrix_type = dtype;
+    Harness harness(config, GetParam());
+    const auto tokens = random_tokens(300, config.vocab_size, 7);
+    const auto whole = harness.run_chain(tokens, 300);
+    for (const size_t chunk : {1u, 17u, 129u}) {
+      EXPECT_EQ(harness.run_chain(tokens, chunk), whole)
+          << traits(dtype).name << " in chunks of " << chunk;
+    }
+  }
+}
+
+TEST_P(OnEveryIsa, TeamSizeChangesNoBit) {
+  TinyModelConfig config;
+  config.head_dim = 32;
+  config.matrix_type = DType::kQ4_1;
+  const auto tokens = random_tokens(290, config.vocab_size, 8);
+  Harness alone(config, GetParam(), /*num_threads=*/1);
+  const auto expected = alone.run_chain(tokens, 290);
+  for (const int threads : {2, 3, 5}) {
+    Harness harness(config, GetParam(), threads);
+    EXPECT_EQ(harness.run_chain(tokens, 290), expected) << threads << " threads, one step";
+    EXPECT_EQ(harness.run_chain(tokens, 1), expected) << threads << " threads, token by token";
+  }
+}
+
+TEST_P(OnEveryIsa, NeighboursInABatchChangeNoBit) {
+  TinyModelConfig config;
+  config.head_dim = 32;
+  config.matrix_type = DType::kQ4_0;
+  const auto first = random_tokens(270, config.vocab_size, 1);
+  const auto second = random_tokens(40, config.vocab_size, 2);
+  Harness harness(config, GetParam());
+  const auto expected_first = harness.run_chain(first, 270);
+  const auto expected_second = harness.run_chain(second, 40);
+
+  const std::span<const int32_t> pages = harness.pages();
+  std::vector<int32_t> tokens(first);
+  tokens.insert(tokens.end(), second.begin(), second.end());
+  const auto together = harness.run(
+      tokens, {{270, 0, pages.first(10), nullptr}, {40, 0, pages.subspan(10, 4), nullptr}});
+  EXPECT_TRUE(std::equal(expected_first.begin(), expected_first.end(), together.begin()));
+  EXPECT_TRUE(std::equal(expected_second.begin(), expected_second.end(), together.begin() + 270));
+}
+
+// A tree whose rows straddle page and partition edges: each path gives the bits of the plain run.
+TEST_P(OnEveryIsa, TreeRowsGiveTheBitsOfThePlainRun) {
+  TinyModelConfig config;
+  config.num_layers = 2;
+  config.head_dim = 32;
+  config.matrix_type = DType::kQ8_0;
+  Harness harness(config, GetParam());
+  //      0          a root chain 0-1-2, a sibling branch 3-4 under 0, a second root 5-6-7
+  const std::vector<int32_t> parents = {-1, 0, 1, 0, 3, -1, 5, 6};
+  const std::vector<std::vector<int>> paths = {{0, 1, 2}, {0, 3, 4}, {5, 6, 7}};
+  const auto draft = random_tokens(8, config.vocab_size, 5);
+  std::vector<int> offsets;
+  for (int i = 0; i <= 34; ++i) offsets.push_back(i);
+  for (int i = 250; i <= 258; ++i) offsets.push_back(i);
+  for (const int committed : offsets) {
+    const auto prompt = random_tokens(committed, config.vocab_size, 3);
+    std::vector<std::vector<std::vector<float>>> expected;
+    for (const auto& path : paths) {
+      std::vector<int32_t> tokens(prompt);
+      for (const int row : path) tokens.push_back(draft[row]);
+      const auto logits = harness.run_chain(tokens, 512);
+      expected.emplace_back(logits.end() - 3, logits.end());
+    }
+    if (committed > 0) harness.run_chain(prompt, 512);
+    const auto tree = harness.run(draft, {{8, committed, harness.pages(), parents.data()}});
+    for (size_t p = 0; p < paths.size(); ++p) {
+      for (int i = 0; i < 3; ++i) {
+        ASSERT_EQ(tree[paths[p][i]], expected[p][i])
+            << committed << " committed, path " << p << ", depth " << i;
+      }
+    }
+  }
+}
+
+TEST_P(OnEveryIsa, SmolLm2GivesTheLogitsOfTransformers) {
+  const char* home = std::getenv("FORERUN_HOME");
+  const std::string cache = home != nullptr && *home != '\0'
+                                ? std::string(home)
+                                : std::string(std::getenv("HOME")) + "/.cache/forerun";
+  const std::string path = cache + "/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf";
+  Team team(2);
+  Result<std::unique_ptr<Model>> model = Model::load(path, team);
+  if (!model.ok()) {
+    if (std::getenv("CI") != nullptr) FAIL() << model.error().message;
+    GTEST_SKIP() << model.error().message << " (forerun pull smollm2-135m)";
+  }
+  const Result<Json> golden =
+      read_json_file(std::string(FORERUN_SOURCE_DIR) + "/tests/golden/smollm2_logits.json");
+  ASSERT_TRUE(golden.ok());
+  const Json& prompt = (*golden)["prompt"];
+  std::vector<int32_t> tokens = prompt["token_ids"];
+  if (GetParam() == Isa::kGeneric) tokens.resize(16);  // plain loops take 0.1 s a token
+  const ModelDescriptor& d = (*model)->descriptor();
+  Decoder decoder(d, (*model)->weights(), kernel_table(GetParam()), team,
+                  {.max_rows = 128, .max_logit_rows = 128});
+  KvPool pool({d.num_layers, d.num_kv_heads, d.head_dim, {}}, 4);
+  const std::vector<int32_t> pages = {0, 1, 2, 3};
+  std::vector<int32_t> rows(tokens.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  const std::vector<RowGroup> groups = {{static_cast<int>(tokens.size()), 0, pages, nullptr}};
+  decoder.step({tokens, groups, rows, nullptr}, pool);
+  double total = 0.0;
+  int count = 0;
+  float largest = 0.0f;
+  for (const auto& [position, values] : prompt["positions"].items()) {
+    if (std::stoul(position) >= tokens.size()) continue;
+    const float* logits = decoder.logits(std::stol(position));
+    for (const Json& pair : values["largest"]) {
+      const float difference = std::fabs(logits[pair[0].get<int>()] - pair[1].get<float>());
+      largest = std::max(largest, difference);
+      total += difference;
+      ++count;
+    }
+    // The best token is theirs, or one they hold as good within the rounding.
+    const auto best = std::max_element(logits, logits + d.vocab_size) - logits;
+    const auto is_best = [&](const Json& pair) { return pair[0] == best; };
+    const Json& theirs = values["largest"];
+    const auto found = std::find_if(theirs.begin(), theirs.end(), is_best);
+    ASSERT_NE(found, theirs.end()) << "position " << position;
+    EXPECT_GT((*found)[1].get<float>(), theirs[0][1].get<float>() - 0.5f) << "position " << position;
+  }
+  RecordProperty("max_difference", std::to_string(largest));
+  // Activations are quantised to 8 bits here and not there.
+  EXPECT_LT(largest, 1.5f);
+  EXPECT_LT(total / count, 0.3);
+  RecordProperty("mean_difference", std::to_string(total / count));
+}
+
+}  // namespace
+}  // namespace forerun
