@@ -115,6 +115,8 @@ TEST(Gguf, NamesTheKeyThatIsMissingOrOfAnotherType) {
   EXPECT_EQ(gguf->get_u64("absent").error().message, "x.gguf: metadata key 'absent' is missing");
   EXPECT_EQ(gguf->get_u64("signed").error().message,
             "x.gguf: metadata key 'signed' is -7; it must not be negative");
+  EXPECT_EQ(gguf->find("large")->to_i64().error().message,
+            "is 9223372036854775808; the limit is 9223372036854775807");
   EXPECT_EQ(gguf->get_u64("epsilon").error().message,
             "x.gguf: metadata key 'epsilon' is f32; an unsigned integer is expected");
   EXPECT_EQ(gguf->get_f64("flag").error().message,
@@ -162,6 +164,8 @@ TEST(Gguf, IntegersOfOtherWidthsFitOrSaySo) {
   ASSERT_TRUE(gguf.ok()) << gguf.error().message;
   EXPECT_EQ(gguf->get_i32s("wide").error().message,
             "x.gguf: metadata key 'wide' has an element 1 that does not fit in 32 bits");
+  EXPECT_EQ(*gguf->find("short")->to_i64(), -2);
+  EXPECT_FALSE(gguf->find("double")->to_i64().ok());
   EXPECT_EQ(*gguf->get_u64("byte"), 200u);
   EXPECT_EQ(*gguf->get_f64("short"), -2.0);
   EXPECT_EQ(*gguf->get_f64("double"), 0.25);

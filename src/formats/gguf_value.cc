@@ -88,6 +88,16 @@ Result<uint64_t> GgufValue::to_u64() const {
   return static_cast<uint64_t>(*integer);
 }
 
+Result<int64_t> GgufValue::to_i64() const {
+  const std::optional<WideInteger> integer = integer_of(type, bytes.data());
+  if (!integer.has_value()) return expected(*this, "an integer");
+  if (*integer > std::numeric_limits<int64_t>::max()) {
+    return Error{"is " + std::to_string(static_cast<uint64_t>(*integer)) + "; the limit is " +
+                 std::to_string(std::numeric_limits<int64_t>::max())};
+  }
+  return static_cast<int64_t>(*integer);
+}
+
 Result<double> GgufValue::to_f64() const {
   const std::optional<double> number = number_of(type, bytes.data());
   if (!number.has_value()) return expected(*this, "a number");

@@ -48,6 +48,7 @@ struct GgufValue {
   // Conversions take any type that holds the value without loss (an i32 that is not negative is a
   // u64); the Error says what the value is instead, without naming the key.
   Result<uint64_t> to_u64() const;
+  Result<int64_t> to_i64() const;
   Result<double> to_f64() const;
   Result<bool> to_bool() const;
   Result<std::string_view> to_string() const;

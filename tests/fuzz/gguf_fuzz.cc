@@ -33,6 +33,7 @@ void read_entry(const Gguf& gguf, const GgufEntry& entry) {
   quote(entry.key);
   entry.value.describe();
   (void)gguf.get_u64(entry.key);
+  (void)entry.value.to_i64();
   (void)gguf.get_f64_or(entry.key, 0);
   (void)gguf.get_bool(entry.key);
   (void)gguf.get_i32s(entry.key);

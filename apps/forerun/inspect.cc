@@ -1,0 +1,48 @@
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "commands.h"
+#include "formats/gguf.h"
+#include "formats/model_path.h"
+#include "gguf_report.h"
+
+namespace forerun {
+namespace {
+
+struct InspectOptions {
+  std::string file;
+  bool json = false;
+  bool tensors = false;
+};
+
+int inspect(const InspectOptions& options) {
+  const Result<std::string> path = resolve_model(options.file);
+  if (!path.ok()) return failed(path.error());
+  const Result<Gguf> gguf = Gguf::open(*path, GgufTypes::kAny);
+  if (!gguf.ok()) return failed(gguf.error());
+  const GgufReport report(*gguf);
+  // Keys and tokens need not be UTF-8; JSON has to be.
+  const std::string text =
+      options.json
+          ? report.json().dump(/*indent=*/2, ' ', false, Json::error_handler_t::replace) + "\n"
+          : report.text(options.tensors);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (std::fflush(stdout) != 0) return failed(Error{"cannot write the report"});
+  return 0;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, int& exit_code) {
+  const auto options = std::make_shared<InspectOptions>();
+  CLI::App* command = app.add_subcommand("inspect", "Show what is in a model file");
+  command->group(kModelCommands);
+  command->add_option("FILE", options->file, "A .gguf file, or the short name of a pulled model")
+      ->required();
+  command->add_flag("--tensors", options->tensors, "List every tensor");
+  command->add_flag("--json", options->json, "Print JSON (always with every tensor)");
+  command->callback([options, &exit_code] { exit_code = inspect(*options); });
+}
+
+}  // namespace forerun

@@ -1,0 +1,50 @@
+#include <csignal>
+#include <cstdio>
+
+#include "commands.h"
+#include "usage_error.h"
+
+namespace forerun {
+namespace {
+
+constexpr int kUsageError = 2;
+
+constexpr void (*kCommands[])(CLI::App& app, int& exit_code) = {
+    add_pull,
+    add_inspect,
+};
+
+int run(int argc, char** argv) {
+  CLI::App app("An LLM inference engine that runs ahead of its own model.", "forerun");
+  app.set_version_flag("--version", "forerun " FORERUN_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(36);
+  app.footer("Run 'forerun COMMAND --help' for a command's own options.");
+  int exit_code = 0;
+  for (const auto add : kCommands) add(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help_or_version) {
+    return app.exit(help_or_version);
+  } catch (const CLI::ParseError& error) {
+    std::fputs(explain_usage_error(app, error).c_str(), stderr);
+    return kUsageError;
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int failed(const Error& error) {
+  std::fprintf(stderr, "forerun: %s\n", error.message.c_str());
+  return 1;
+}
+
+}  // namespace forerun
+
+int main(int argc, char** argv) {
+  // A file that may grow no further, or a reader that went away, should be an error to tell of
+  // rather than the end of the process.
+  std::signal(SIGXFSZ, SIG_IGN);
+  return forerun::run(argc, argv);
+}

