@@ -1,0 +1,13 @@
+#pragma once
+
+#include "base/result.h"
+#include "formats/gguf.h"
+#include "text/tokenizer.h"
+
+namespace forerun {
+
+// The tokenizer that a GGUF's `tokenizer.*` keys describe, with llama.cpp's defaults for keys that
+// are not there. Errors name the file and the key.
+Result<TokenizerSpec> tokenizer_spec(const Gguf& gguf);
+
+}  // namespace forerun

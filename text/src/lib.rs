@@ -1,0 +1,16 @@
+//! The text edge of forerun: tokenizers and chat templates behind the C ABI of `forerun_text.h`.
+
+mod bpe;
+mod byte_level;
+mod confined;
+mod ffi;
+mod json_tokenizer;
+mod pre_tokenizer;
+mod python_text;
+mod spec;
+mod special;
+mod spm;
+mod strftime;
+mod template;
+mod template_scan;
+mod tokenizer;
