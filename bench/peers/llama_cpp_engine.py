@@ -3,10 +3,10 @@
 
     bench/peers/llama_cpp_engine.py MODEL.gguf [--repetitions 5] [--threads N]
 
-Prints one JSON document: `prefill[].{tokens,tok_s}`, `decode[].{batch,depth,tok_s}` (all sequences
-together) and `verify[].{tokens,depth,ms,ratio_to_1}`. Every figure is the median of the repetitions,
-taken with flash attention on and with it off; the better of the two is the figure, named in
-`flash_attention`, and both are in `by_flash_attention`.
+Prints one JSON document: `prefill[].{tokens,tok_s}`, `decode[].{batch,depth,tok_s}` (of all
+sequences together) and `verify[].{tokens,depth,ms,ratio_to_1}`. Every figure is the median of the
+repetitions, taken with flash attention on and with it off; the better of the two is the figure,
+named in `flash_attention`, and both are in `by_flash_attention`.
 
 How each is taken:
   prefill   llama-bench -p TOKENS, from an empty cache, one batch.

@@ -8,9 +8,9 @@ without escape processing and with the model's own BOS setting (`add_bos_token`,
 output; SmolLM2 says false). `ids` is with special tokens parsed; `ids_special_as_text`, given for
 texts that hold the text of a special token, is with them taken as plain text.
 
-The vocabulary lacks 21 of the 256 single-byte tokens (`bytes_without_token`); eight of them occur
-in UTF-8 texts. Such a byte yields no id, so decoding does not give the text back: `round_trips` says
-where the ids' bytes are the text.
+The vocabulary lacks 21 of the 256 single-byte tokens (`bytes_without_token`), eight of which
+occur in UTF-8 texts. Such a byte yields no id, so decoding does not give the text back:
+`round_trips` says where the ids' bytes are the text.
 """
 
 import argparse
