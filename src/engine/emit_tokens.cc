@@ -1,0 +1,103 @@
+#include <algorithm>
+
+#include "engine/state.h"
+
+namespace forerun {
+namespace {
+
+void call_token(const Sequence& sequence, const SampleResult& sample) {
+  const ActiveRequest& request = *sequence.request;
+  if (!request.request.on_token) return;
+  TokenEvent event;
+  event.request = request.id;
+  event.choice = sequence.choice;
+  event.token_id = sample.token_id;
+  event.logprob = sample.logprob;
+  event.top = {sample.top.data(), static_cast<size_t>(sample.num_top)};
+  request.request.on_token(event);
+}
+
+bool contains(const std::vector<int32_t>& ids, int32_t id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+// Whether the sequence ends with its newest token, and why.
+bool ends(EngineState& state, Sequence& sequence, FinishEvent& event) {
+  const ActiveRequest& request = *sequence.request;
+  const int32_t token = sequence.tokens.back();
+  const bool is_eos = !request.request.ignore_eos && contains(state.options.eos_ids, token);
+  if (is_eos || contains(request.request.stop_ids, token)) {
+    event.stop_id = token;
+    return true;
+  }
+  if (sequence.stops) {
+    if (const auto match = sequence.stops->push(state.options.token_bytes[token])) {
+      event.stop_string = match->stop_string;
+      event.text_bytes = match->begin_bytes;
+      return true;
+    }
+  }
+  event.reason = FinishReason::kLength;
+  return sequence.output_tokens() >= request.max_tokens ||
+         sequence.num_tokens() >= state.sequence_limit;
+}
+
+void emit(EngineState& state, SampleResult& sample) {
+  Sequence& sequence = *sample.sequence;
+  if (sequence.finished) return;
+  FinishEvent event;
+  if (sample.error) {
+    event.reason = FinishReason::kError;
+    event.error = sample.error->message;
+    finish(state, sequence, event);
+    return;
+  }
+  sequence.tokens.push_back(sample.token_id);
+  if (sequence.penalties) sequence.penalties->push(sample.token_id);
+  ++state.stats.generated_tokens;
+  call_token(sequence, sample);
+  if (ends(state, sequence, event)) finish(state, sequence, event);
+}
+
+}  // namespace
+
+void emit_tokens(EngineState& state) {
+  // Callbacks may add and cancel requests; samples stay as they are.
+  for (SampleResult& sample : state.samples) emit(state, sample);
+}
+
+void finish(EngineState& state, Sequence& sequence, FinishEvent event) {
+  ActiveRequest& request = *sequence.request;
+  sequence.finished = true;
+  state.cache.release(sequence.kv);
+  std::erase(state.running, &sequence);
+  std::erase(state.waiting, &sequence);
+  --request.unfinished;
+  event.request = request.id;
+  event.choice = sequence.choice;
+  event.prompt_tokens = sequence.prompt_tokens;
+  event.cached_tokens = request.cached_tokens;
+  event.completion_tokens = sequence.output_tokens();
+  event.seed = request.seed;
+  if (request.request.on_finish) request.request.on_finish(event);
+}
+
+void sweep(EngineState& state) {
+  const auto finished = [](const std::unique_ptr<Sequence>& s) { return s->finished; };
+  if (std::erase_if(state.sequences, finished) == 0) return;
+  std::erase_if(state.requests, [](const auto& entry) { return entry.second->unfinished == 0; });
+}
+
+void cancel_requests(EngineState& state) {
+  for (const RequestId id : state.cancelled) {
+    for (const std::unique_ptr<Sequence>& sequence : state.sequences) {
+      if (sequence->request->id != id || sequence->finished) continue;
+      FinishEvent event;
+      event.reason = FinishReason::kCancelled;
+      finish(state, *sequence, event);
+    }
+  }
+  state.cancelled.clear();
+}
+
+}  // namespace forerun

@@ -1,0 +1,84 @@
+#include <algorithm>
+
+#include "engine/state.h"
+
+namespace forerun {
+namespace {
+
+void preempt(EngineState& state, Sequence& sequence) {
+  state.cache.release(sequence.kv);
+  std::erase(state.running, &sequence);
+  // To the front: it was there before everything that waits.
+  state.waiting.insert(state.waiting.begin(), &sequence);
+  ++state.stats.preemptions;
+}
+
+// Room for one more token, at the cost of the newest sequences. False when the sequence itself had
+// to go.
+bool make_room(EngineState& state, Sequence& sequence) {
+  while (!state.cache.reserve(sequence.kv, sequence.num_tokens())) {
+    Sequence& newest = *state.running.back();
+    preempt(state, newest);
+    if (&newest == &sequence) return false;
+  }
+  return true;
+}
+
+void add_rows(EngineState& state, Sequence& sequence, int64_t num_rows) {
+  const int64_t first = sequence.kv.num_tokens;
+  state.step_groups.push_back(
+      {static_cast<int>(num_rows), first, sequence.kv.pages, /*parents=*/nullptr});
+  for (int64_t i = 0; i < num_rows; ++i) state.step_tokens.push_back(sequence.tokens[first + i]);
+  sequence.step_rows = static_cast<int>(num_rows);
+  sequence.logit_row = -1;
+  if (num_rows == sequence.uncomputed()) {
+    sequence.logit_row = static_cast<int>(state.step_logit_rows.size());
+    state.step_logit_rows.push_back(static_cast<int32_t>(state.step_tokens.size()) - 1);
+  }
+  state.step_keys += num_rows * first + num_rows * (num_rows + 1) / 2;
+  state.step_sequences.push_back(&sequence);
+}
+
+void plan_decodes(EngineState& state) {
+  // Preemption takes from the end, so indices before it stay.
+  for (size_t i = 0; i < state.running.size(); ++i) {
+    Sequence& sequence = *state.running[i];
+    if (!sequence.is_decoding()) continue;
+    if (!make_room(state, sequence)) return;
+  }
+  for (Sequence* sequence : state.running) {
+    if (sequence->is_decoding()) add_rows(state, *sequence, 1);
+  }
+}
+
+void plan_prefills(EngineState& state) {
+  const bool decodes = !state.step_tokens.empty();
+  for (Sequence* sequence : state.running) {
+    if (sequence->is_decoding()) continue;
+    const auto taken = static_cast<int64_t>(state.step_tokens.size());
+    int64_t room = state.options.max_step_rows - taken;
+    if (decodes) {
+      room = std::min(room, state.cost.rows_within(state.max_step_seconds, taken, state.step_keys,
+                                                   sequence->kv.num_tokens));
+      // One row over budget moves a prompt on; a second prompt can wait for the next step.
+      const bool over = state.cost.predict(taken, state.step_keys) >= state.max_step_seconds;
+      if (over && taken > 0 && state.step_sequences.back()->logit_row < 0) return;
+    }
+    if (room <= 0) return;
+    add_rows(state, *sequence, std::min(room, sequence->uncomputed()));
+  }
+}
+
+}  // namespace
+
+void plan_step(EngineState& state) {
+  state.step_tokens.clear();
+  state.step_groups.clear();
+  state.step_logit_rows.clear();
+  state.step_sequences.clear();
+  state.step_keys = 0;
+  plan_decodes(state);
+  plan_prefills(state);
+}
+
+}  // namespace forerun

@@ -1,0 +1,104 @@
+#include "engine/state.h"
+
+namespace forerun {
+namespace {
+
+SamplePoint point_of(const Sequence& sequence, int choice) {
+  const ActiveRequest& request = *sequence.request;
+  SamplePoint point{request.request.sampling};
+  if (sequence.penalties) point.penalties = &*sequence.penalties;
+  // The token to come stands behind all there are.
+  point.noise = {request.seed, static_cast<uint32_t>(choice),
+                 static_cast<uint32_t>(sequence.num_tokens())};
+  return point;
+}
+
+// Log-probs of the token just sampled.
+void add_logprobs(const SamplingParams& params, std::span<const float> logits,
+                  const Distribution& processed, SamplerWorkspace& workspace,
+                  SampleResult& result) {
+  Distribution distribution = processed;
+  if (params.logprobs == LogprobMode::kRaw) {
+    const Result<Distribution> raw = raw_distribution(logits, workspace);
+    if (!raw.ok()) {
+      result.error = raw.error();
+      return;
+    }
+    distribution = *raw;
+  }
+  const std::span<TokenLogprob> top(result.top.data(), params.top_logprobs);
+  const Logprobs logprobs = logprobs_of(distribution, result.token_id, top, workspace);
+  result.logprob = logprobs.chosen;
+  result.num_top = logprobs.num_top;
+}
+
+void sample_row(std::span<const float> logits, const SamplePoint& point,
+                SamplerWorkspace& workspace, SampleResult& result) {
+  const Result<Sampled> sampled = sample(logits, point, workspace);
+  if (!sampled.ok()) {
+    result.error = sampled.error();
+    return;
+  }
+  result.token_id = sampled->token_id;
+  if (point.params.logprobs != LogprobMode::kNone) {
+    add_logprobs(point.params, logits, sampled->distribution, workspace, result);
+  }
+}
+
+// The members search a range of the vocabulary each.
+void sample_together(EngineState& state, std::span<const float> logits, const SamplePoint& point,
+                     SampleResult& result) {
+  constexpr int kMaxMembers = 64;
+  RangeBest best[kMaxMembers];
+  const int members = std::min(state.team.size(), kMaxMembers);
+  state.team.run([&](int member) {
+    if (member >= members) return;
+    const Range range =
+        share_of(static_cast<int64_t>(logits.size()), member, members, kVocabBlock);
+    best[member] = best_in_range(logits, point, static_cast<int>(range.begin),
+                                 static_cast<int>(range.end), *state.workspaces[0]);
+  });
+  for (int member = 1; member < members; ++member) best[0] = better_of(best[0], best[member]);
+  const Result<int32_t> token = token_of(best[0], logits);
+  if (token.ok()) {
+    result.token_id = *token;
+  } else {
+    result.error = token.error();
+  }
+}
+
+}  // namespace
+
+void sample_tokens(EngineState& state) {
+  state.samples.clear();
+  const auto vocab_size = static_cast<size_t>(state.model.descriptor().vocab_size);
+  for (Sequence* sequence : state.step_sequences) {
+    if (sequence->logit_row < 0) continue;
+    state.samples.emplace_back();
+    state.samples.back().sequence = sequence;
+  }
+  const auto logits_of = [&](const SampleResult& result) {
+    return std::span<const float>(state.decoder.logits(result.sequence->logit_row), vocab_size);
+  };
+  if (state.samples.size() == 1) {
+    SampleResult& result = state.samples[0];
+    const SamplePoint point = point_of(*result.sequence, result.sequence->choice);
+    if (divisible(point, static_cast<int>(vocab_size)) &&
+        point.params.logprobs == LogprobMode::kNone) {
+      return sample_together(state, logits_of(result), point, result);
+    }
+    return sample_row(logits_of(result), point, *state.workspaces[0], result);
+  }
+  if (state.samples.empty()) return;
+  state.team.run([&](int member) {
+    const Range mine = share_of(static_cast<int64_t>(state.samples.size()), member,
+                                state.team.size());
+    for (int64_t i = mine.begin; i < mine.end; ++i) {
+      SampleResult& result = state.samples[i];
+      sample_row(logits_of(result), point_of(*result.sequence, result.sequence->choice),
+                 *state.workspaces[member], result);
+    }
+  });
+}
+
+}  // namespace forerun
