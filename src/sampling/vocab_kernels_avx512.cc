@@ -1,0 +1,8 @@
+#include "sampling/lanes_avx512.h"
+#include "sampling/vocab_kernels_lanes.h"
+
+namespace forerun {
+
+const VocabKernels kVocabKernelsAvx512 = make_vocab_kernels<Avx512Lanes>();
+
+}  // namespace forerun

@@ -1,0 +1,8 @@
+#include "sampling/lanes_generic.h"
+#include "sampling/vocab_kernels_lanes.h"
+
+namespace forerun {
+
+const VocabKernels kVocabKernelsGeneric = make_vocab_kernels<GenericLanes>();
+
+}  // namespace forerun
