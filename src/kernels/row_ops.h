@@ -15,7 +15,8 @@ using RmsNormFunction = void (*)(const float* x, const float* weight, float epsi
                                  float* out);
 
 // The first row of `out` from x, by blocks of 32: scale = max|x| / 127, values to nearest even. A
-// NaN or an infinity in a block makes the block's scale NaN, so that it reaches the logits.
+// block that stays below 2^-120 counts as zero. A NaN or an infinity in a block makes the block's
+// scale NaN, so that it reaches the logits.
 using QuantizeRowFunction = void (*)(const float* x, int64_t size, const QuantizedRows& out);
 
 // out[i] = gate[i] / (1 + exp(−gate[i])) · up[i]. out may alias either.

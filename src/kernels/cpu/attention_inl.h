@@ -86,8 +86,9 @@ void attention_pass(AttentionPass& pass) {
   }
   const int64_t begin = pass.partition_begin;
   const int64_t page_begin = std::max<int64_t>(0, (first - begin) / kPageTokens);
+  // Nothing when every row ends before the partition, whose pages may then be absent.
   const int64_t page_end =
-      std::min<int64_t>(kPagesPerPartition, (last - begin) / kPageTokens + 1);
+      last < begin ? 0 : std::min<int64_t>(kPagesPerPartition, (last - begin) / kPageTokens + 1);
 
   for (int64_t page = page_begin; page < page_end; ++page) {
     Dot::convert_page(pass.key_pages[page], kPageTokens * padded, page_operands);

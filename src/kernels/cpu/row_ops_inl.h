@@ -37,7 +37,8 @@ inline void quantize_row(const float* x, int64_t size, const QuantizedRows& out)
     // 0 for finite inputs, NaN otherwise.
     const float poison = F32x16::fma(low, zero, high * zero).reduce_add();
     const float largest = F32x16::max(low.abs(), high.abs()).reduce_max();
-    const F32x16 inverse = F32x16::broadcast(largest > 0.0f ? 127.0f / largest : 0.0f);
+    // Below 2^-120 the quotient would overflow, and 0 · ∞ make NaN of a block's zeros.
+    const F32x16 inverse = F32x16::broadcast(largest >= 0x1p-120f ? 127.0f / largest : 0.0f);
     const F32x16 limit = F32x16::broadcast(127.0f);
     const auto clip = [&](F32x16 v) {
       return F32x16::min(F32x16::max(v * inverse, zero - limit), limit);
