@@ -1,8 +1,6 @@
 #include <csignal>
 #include <cstdio>
-#include <string>
 
-#include "base/version.h"
 #include "commands.h"
 #include "usage_error.h"
 
@@ -12,16 +10,13 @@ namespace {
 constexpr int kUsageError = 2;
 
 constexpr void (*kCommands[])(CLI::App& app, int& exit_code) = {
-    add_generate,
-    add_bench,
     add_pull,
     add_inspect,
-    add_isa,
 };
 
 int run(int argc, char** argv) {
   CLI::App app("An LLM inference engine that runs ahead of its own model.", "forerun");
-  app.set_version_flag("--version", "forerun " + std::string(kVersion));
+  app.set_version_flag("--version", "forerun " FORERUN_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(36);
   app.footer("Run 'forerun COMMAND --help' for a command's own options.");

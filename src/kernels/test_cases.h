@@ -26,7 +26,7 @@ class Random final {
     return low + static_cast<int>(engine_() % static_cast<uint32_t>(high - low + 1));
   }
   float uniform(float low, float high) {
-    return low + (high - low) * static_cast<float>(engine_() >> 8) * 0x1p-24f;
+    return low + (static_cast<float>(engine_() >> 8) * 0x1p-24f) * (high - low);
   }
   std::vector<float> floats(int64_t count, float low, float high) {
     std::vector<float> out(count);

@@ -5,15 +5,15 @@ namespace forerun {
 const VocabKernels& vocab_kernels(Isa isa) {
   switch (isa) {
     case Isa::kGeneric:
-      return generic_vocab_kernels;
+      return kVocabKernelsGeneric;
     case Isa::kAvx2:
-      return avx2_vocab_kernels;
+      return kVocabKernelsAvx2;
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
     case Isa::kAmx:
-      return avx512_vocab_kernels;
+      return kVocabKernelsAvx512;
   }
-  return generic_vocab_kernels;
+  return kVocabKernelsGeneric;
 }
 
 }  // namespace forerun

@@ -1,0 +1,482 @@
+// Attention over pages on every instruction set: against a softmax in double over the stored keys
+// and values, and bit for bit against itself in other company.
+#include "kernels/attention.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/test_cases.h"
+#include "tensor/float16.h"
+
+namespace forerun {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr int64_t kHeadDims[] = {8, 16, 64, 80, 128};
+constexpr int64_t kLengths[] = {1,   2,   15,  16,  17,  31,  32,  33,  63,  64,  65, 100,
+                                255, 256, 257, 287, 288, 289, 511, 512, 513, 600, 700};
+constexpr int64_t kLongest = 700;
+
+// One head's keys and values of a sequence, page by page.
+struct Context {
+  int64_t head_dim;
+  std::vector<std::vector<uint16_t>> keys;
+  std::vector<std::vector<uint16_t>> values;
+
+  // Pages full of large finite numbers, as a page's last owner may leave them.
+  Context(int64_t dim, int64_t length, uint32_t garbage_seed) : head_dim(dim) {
+    Random random(garbage_seed);
+    const int64_t num_pages = (length + kPageTokens - 1) / kPageTokens;
+    for (int64_t page = 0; page < num_pages; ++page) {
+      keys.emplace_back(page_head_elements(dim), 0);
+      values.emplace_back(page_head_elements(dim), 0);
+      for (int slot = 0; slot < kPageTokens; ++slot) {
+        for (int64_t d = 0; d < dim; ++d) {
+          key(page * kPageTokens + slot, d) = f32_to_f16(random.uniform(-65504.0f, 65504.0f));
+          value(page * kPageTokens + slot, d) = f32_to_f16(random.uniform(-65504.0f, 65504.0f));
+        }
+      }
+    }
+  }
+
+  // Where attention.h puts dimension d of a position.
+  uint16_t& key(int64_t position, int64_t d) {
+    const int64_t slot = position % kPageTokens;
+    return keys[position / kPageTokens][d / 2 * kPageTokens * 2 + slot * 2 + d % 2];
+  }
+  uint16_t& value(int64_t position, int64_t d) {
+    const int64_t slot = position % kPageTokens;
+    const int64_t padded = (head_dim + 15) / 16 * 16;
+    return values[position / kPageTokens][slot / 2 * padded * 2 + d * 2 + slot % 2];
+  }
+};
+
+// The sequence every test stores: [700, head_dim] of each.
+struct Sequence {
+  int64_t head_dim;
+  std::vector<float> keys;
+  std::vector<float> values;
+
+  explicit Sequence(int64_t dim) : head_dim(dim) {
+    Random random(static_cast<uint32_t>(dim));
+    keys = random.floats(kLongest * dim, -2.0f, 2.0f);
+    values = random.floats(kLongest * dim, -1.0f, 1.0f);
+  }
+  // A context of `length` positions of which [begin, end) are this sequence's and the rest garbage.
+  Context store(const AttentionOps& ops, int64_t length, int64_t begin, int64_t end,
+                uint32_t garbage_seed) const {
+    Context context(head_dim, length, garbage_seed);
+    for (int64_t position = begin; position < end; ++position) {
+      ops.store_key_value(keys.data() + position * head_dim, values.data() + position * head_dim,
+                          head_dim, position, context.keys[position / kPageTokens].data(),
+                          context.values[position / kPageTokens].data());
+    }
+    return context;
+  }
+};
+
+struct Row {
+  std::vector<float> query;  // scaled by log2(e) / sqrt(head_dim)
+  int64_t first;
+  int64_t last;
+};
+
+Row make_row(int64_t head_dim, int64_t first, int64_t last, Random& random) {
+  const float scale = 1.4427f / std::sqrt(static_cast<float>(head_dim));
+  return {random.floats(head_dim, -2.0f * scale, 2.0f * scale), first, last};
+}
+
+constexpr float kGuard = 4321.0f;
+
+// The results of one pass, each with a guard behind it, and scratch of exactly the stated size.
+class Pass final {
+ public:
+  Pass(Context& context, const std::vector<Row>& rows, int64_t partition_begin)
+      : padded_(padded_head_dim(context.head_dim)),
+        scratch_bytes_(attention_scratch_bytes(context.head_dim)),
+        scratch_(scratch_bytes_ + 128, 0xee),
+        outs_(rows.size(), std::vector<float>(padded_ + 16, kGuard)) {
+    args_.num_rows = static_cast<int>(rows.size());
+    args_.head_dim = context.head_dim;
+    args_.partition_begin = partition_begin;
+    for (size_t r = 0; r < rows.size(); ++r) {
+      args_.query[r] = rows[r].query.data();
+      args_.first[r] = rows[r].first;
+      args_.last[r] = rows[r].last;
+      args_.out[r] = outs_[r].data();
+    }
+    for (int page = 0; page < kPagesPerPartition; ++page) set_page(context, rows, page);
+    const auto address = reinterpret_cast<uintptr_t>(scratch_.data());
+    args_.scratch = scratch_.data() + (64 - address % 64) % 64;
+  }
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+
+  const AttentionPass& run(const AttentionOps& ops) {
+    ops.pass(args_);
+    for (const std::vector<float>& out : outs_) EXPECT_EQ(out[padded_], kGuard);
+    EXPECT_EQ(args_.scratch[scratch_bytes_], 0xee) << "scratch was overrun";
+    return args_;
+  }
+
+ private:
+  // A pass goes through the pages from its earliest row's first to its latest row's last; others
+  // are absent, and reading one is a fault.
+  void set_page(Context& context, const std::vector<Row>& rows, int page) {
+    const int64_t begin = args_.partition_begin + page * kPageTokens;
+    int64_t first = rows[0].first;
+    int64_t last = rows[0].last;
+    for (const Row& row : rows) {
+      first = std::min(first, row.first);
+      last = std::max(last, row.last);
+    }
+    const bool read = first < begin + kPageTokens && last >= begin;
+    args_.key_pages[page] = read ? context.keys[begin / kPageTokens].data() : nullptr;
+    args_.value_pages[page] = read ? context.values[begin / kPageTokens].data() : nullptr;
+  }
+
+  int64_t padded_;
+  int64_t scratch_bytes_;
+  std::vector<uint8_t> scratch_;
+  std::vector<std::vector<float>> outs_;
+  AttentionPass args_;
+};
+
+// The whole attention of some rows: passes over ascending partitions, merged and finished.
+std::vector<std::vector<float>> attend(const AttentionOps& ops, Context& context,
+                                       const std::vector<Row>& rows) {
+  const int64_t head_dim = context.head_dim;
+  const int64_t padded = padded_head_dim(head_dim);
+  std::vector<AttentionState> states(rows.size(), {-kInfinity, 0.0f});
+  std::vector<std::vector<float>> out(rows.size(), std::vector<float>(padded, kNaN));
+  int64_t end = 0;
+  for (const Row& row : rows) end = std::max(end, row.last + 1);
+  for (int64_t begin = 0; begin < end; begin += kPartitionTokens) {
+    Pass pass(context, rows, begin);
+    const AttentionPass& result = pass.run(ops);
+    for (size_t r = 0; r < rows.size(); ++r) {
+      ops.merge(states[r], out[r].data(), result.maximum[r], result.sum[r], result.out[r],
+                head_dim);
+    }
+  }
+  for (size_t r = 0; r < rows.size(); ++r) {
+    ops.finish(states[r], out[r].data(), head_dim);
+    out[r].resize(head_dim);
+  }
+  return out;
+}
+
+// The softmax in double over what is stored. In the bf16 form queries, keys, values and each
+// partition's weights are rounded to bf16.
+class SoftmaxReference final {
+ public:
+  SoftmaxReference(const Sequence& sequence, bool bf16) : sequence_(sequence), bf16_(bf16) {}
+
+  std::vector<double> attend(const Row& row) const {
+    std::vector<double> out(sequence_.head_dim, 0.0);
+    double sum = 0.0;
+    const std::vector<double> scores = scores_of(row);
+    const double top = *std::max_element(scores.begin(), scores.end());
+    for (int64_t p = row.first; p <= row.last; ++p) {
+      const double weight =
+          weight_of(scores, row.first, p) * std::exp2(maximum_of(scores, row.first, p) - top);
+      sum += weight;
+      for (size_t d = 0; d < out.size(); ++d) {
+        out[d] += weight * stored(sequence_.values[p * sequence_.head_dim + d]);
+      }
+    }
+    for (double& value : out) value /= sum;
+    return out;
+  }
+
+ private:
+  double rounded(float value) const { return bf16_ ? bf16_to_f32(f32_to_bf16(value)) : value; }
+  double stored(float value) const { return rounded(f16_to_f32(f32_to_f16(value))); }
+
+  std::vector<double> scores_of(const Row& row) const {
+    std::vector<double> scores;
+    for (int64_t p = row.first; p <= row.last; ++p) {
+      double score = 0.0;
+      for (int64_t d = 0; d < sequence_.head_dim; ++d) {
+        score += rounded(row.query[d]) * stored(sequence_.keys[p * sequence_.head_dim + d]);
+      }
+      scores.push_back(score);
+    }
+    return scores;
+  }
+  // The largest score of the row in the partition of p.
+  static double maximum_of(const std::vector<double>& scores, int64_t first, int64_t p) {
+    const int64_t begin = std::max(first, p / kPartitionTokens * kPartitionTokens) - first;
+    const int64_t end = std::min<int64_t>(static_cast<int64_t>(scores.size()),
+                                          (p / kPartitionTokens + 1) * kPartitionTokens - first);
+    return *std::max_element(scores.begin() + begin, scores.begin() + end);
+  }
+  double weight_of(const std::vector<double>& scores, int64_t first, int64_t p) const {
+    return rounded(static_cast<float>(std::exp2(scores[p - first] - maximum_of(scores, first, p))));
+  }
+
+  const Sequence& sequence_;
+  bool bf16_;
+};
+
+class Attention : public testing::TestWithParam<Isa> {
+ protected:
+  const AttentionOps& ops() const { return kernel_table(GetParam()).attention; }
+  bool is_bf16() const {
+    return kernel_table(GetParam()).name.find("+bf16") != std::string_view::npos;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Isas, Attention, testing::ValuesIn(available_isas()), isa_test_name);
+
+TEST_P(Attention, StoresAPositionWhereTheLayoutSaysAndNothingElse) {
+  for (const int64_t head_dim : kHeadDims) {
+    const Sequence sequence(head_dim);
+    for (int64_t position = 0; position < kPageTokens * 2; ++position) {
+      Context context = sequence.store(ops(), kPageTokens * 2, position, position + 1, 1);
+      Context expected(head_dim, kPageTokens * 2, 1);
+      for (int64_t d = 0; d < head_dim; ++d) {
+        expected.key(position, d) = f32_to_f16(sequence.keys[position * head_dim + d]);
+        expected.value(position, d) = f32_to_f16(sequence.values[position * head_dim + d]);
+      }
+      ASSERT_EQ(context.keys, expected.keys) << "head_dim " << head_dim << " at " << position;
+      ASSERT_EQ(context.values, expected.values) << "head_dim " << head_dim << " at " << position;
+    }
+  }
+}
+
+TEST_P(Attention, StoresWhatF16CannotHoldAsFinite) {
+  const std::vector<float> numbers = {kInfinity, -kInfinity, kNaN,     1e30f,     -1e30f, 65504.0f,
+                                      65520.0f,  -65520.0f,  65519.9f, -65504.0f, 1e-30f, 0x1p-24f,
+                                      0x1p-25f,  -0.0f,      3.14159f, -kNaN};
+  constexpr int64_t kHeadDim = 16;
+  Context context(kHeadDim, kPageTokens, /*garbage_seed=*/1);
+  ops().store_key_value(numbers.data(), numbers.data(), kHeadDim, /*position=*/5,
+                        context.keys[0].data(), context.values[0].data());
+  for (int64_t d = 0; d < kHeadDim; ++d) {
+    const float key = f16_to_f32(context.key(5, d));
+    const float value = f16_to_f32(context.value(5, d));
+    ASSERT_TRUE(std::isfinite(key)) << numbers[d];
+    ASSERT_TRUE(std::isfinite(value)) << numbers[d];
+    if (std::isnan(numbers[d])) continue;
+    const float expected = f16_to_f32(f32_to_f16(std::clamp(numbers[d], -65504.0f, 65504.0f)));
+    ASSERT_TRUE(same_bits(key, expected)) << numbers[d];
+    ASSERT_TRUE(same_bits(value, expected)) << numbers[d];
+  }
+  Random random(1);
+  const auto out = attend(ops(), context, {make_row(kHeadDim, 0, 31, random)});
+  for (const float value : out[0]) ASSERT_TRUE(std::isfinite(value));
+}
+
+TEST_P(Attention, CopiesASlotAndNothingElse) {
+  for (const int64_t head_dim : kHeadDims) {
+    for (const auto& [from, to] : {std::pair(0, 31), {7, 6}, {6, 7}, {31, 0}, {12, 12}}) {
+      Context source(head_dim, kPageTokens, /*garbage_seed=*/1);
+      Context target(head_dim, kPageTokens, /*garbage_seed=*/2);
+      Context expected = target;
+      for (int64_t d = 0; d < head_dim; ++d) {
+        expected.key(to, d) = source.key(from, d);
+        expected.value(to, d) = source.value(from, d);
+      }
+      copy_page_slot(source.keys[0].data(), source.values[0].data(), from, target.keys[0].data(),
+                     target.values[0].data(), to, head_dim);
+      ASSERT_EQ(target.keys, expected.keys);
+      ASSERT_EQ(target.values, expected.values);
+    }
+  }
+}
+
+// Rows of one sequence that end, or begin, at different places.
+std::vector<Row> rows_of_length(int64_t head_dim, int64_t length, Random& random) {
+  const int64_t last = length - 1;
+  std::vector<Row> rows;
+  rows.push_back(make_row(head_dim, 0, last, random));
+  rows.push_back(make_row(head_dim, 0, std::max<int64_t>(0, last - 1), random));
+  rows.push_back(make_row(head_dim, last, last, random));
+  rows.push_back(make_row(head_dim, last / 2, last, random));
+  rows.push_back(make_row(head_dim, std::max<int64_t>(0, last - 40), last, random));
+  rows.push_back(make_row(head_dim, last / 3, last / 2, random));
+  rows.push_back(make_row(head_dim, 0, 0, random));
+  return rows;
+}
+
+TEST_P(Attention, IsASoftmaxOverTheStoredKeysOfEachRow) {
+  // f32: the rounding of scores of size 10, in sums of up to 128. bf16: its reference rounds alike,
+  // so what is left is the rare weight that a score's last bit rounds the other way.
+  const double tolerance = is_bf16() ? 0x1p-12 : 4e-6;
+  for (const int64_t head_dim : kHeadDims) {
+    const Sequence sequence(head_dim);
+    const SoftmaxReference reference(sequence, is_bf16());
+    for (const int64_t length : kLengths) {
+      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " length " << length);
+      Random random(static_cast<uint32_t>(length));
+      Context context = sequence.store(ops(), length, 0, length, /*garbage_seed=*/9);
+      const std::vector<Row> rows = rows_of_length(head_dim, length, random);
+      const std::vector<std::vector<float>> out = attend(ops(), context, rows);
+      for (size_t r = 0; r < rows.size(); ++r) {
+        const std::vector<double> expected = reference.attend(rows[r]);
+        for (int64_t d = 0; d < head_dim; ++d) {
+          ASSERT_NEAR(out[r][d], expected[d], tolerance) << "row " << r << " dimension " << d;
+        }
+      }
+    }
+  }
+}
+
+// Rows that begin and end anywhere: plain, windowed, short, within one page or over all.
+std::vector<Row> mixed_rows(int64_t head_dim, Random& random) {
+  std::vector<Row> rows;
+  for (int r = 0; r < kMaxQueryRows; ++r) {
+    const int last = random.integer(0, kLongest - 1);
+    const int first = r % 2 == 0 ? 0 : random.integer(std::max(0, last - 300), last);
+    rows.push_back(make_row(head_dim, first, last, random));
+  }
+  rows[3] = make_row(head_dim, 255, 256, random);
+  rows[4] = make_row(head_dim, 0, 255, random);
+  rows[5] = make_row(head_dim, 256, 511, random);
+  rows[6] = make_row(head_dim, kLongest - 1, kLongest - 1, random);
+  return rows;
+}
+
+// Each row alone, over pages in which only its own positions are the sequence's.
+std::vector<std::vector<float>> attend_alone(const AttentionOps& ops, const Sequence& sequence,
+                                             const std::vector<Row>& rows) {
+  std::vector<std::vector<float>> out;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    Context context = sequence.store(ops, rows[r].last + 1, rows[r].first, rows[r].last + 1,
+                                     static_cast<uint32_t>(r + 100));
+    out.push_back(attend(ops, context, {rows[r]})[0]);
+  }
+  return out;
+}
+
+TEST_P(Attention, GivesARowTheSameBitsAloneAndInAnyCompany) {
+  for (const int64_t head_dim : kHeadDims) {
+    const Sequence sequence(head_dim);
+    Random random(17);
+    const std::vector<Row> rows = mixed_rows(head_dim, random);
+    const std::vector<std::vector<float>> alone = attend_alone(ops(), sequence, rows);
+    Context context = sequence.store(ops(), kLongest, 0, kLongest, /*garbage_seed=*/3);
+    for (int num_rows = 1; num_rows <= kMaxQueryRows; ++num_rows) {
+      // From the end, so that a row's place in the pass changes with the number.
+      const std::vector<Row> company(rows.end() - num_rows, rows.end());
+      const std::vector<std::vector<float>> out = attend(ops(), context, company);
+      for (int r = 0; r < num_rows; ++r) {
+        ASSERT_TRUE(same_bits(out[r].data(), alone[rows.size() - num_rows + r].data(), head_dim))
+            << "head_dim " << head_dim << " row " << r << " of " << num_rows;
+      }
+    }
+  }
+}
+
+TEST_P(Attention, KeepsARowsNaNToItself) {
+  constexpr int64_t kHeadDim = 64;
+  const Sequence sequence(kHeadDim);
+  Random random(18);
+  std::vector<Row> rows = mixed_rows(kHeadDim, random);
+  Context context = sequence.store(ops(), kLongest, 0, kLongest, /*garbage_seed=*/3);
+  const std::vector<std::vector<float>> expected = attend(ops(), context, rows);
+  for (const size_t poisoned : {0, 11, 23}) {
+    std::vector<Row> with_nan = rows;
+    std::fill(with_nan[poisoned].query.begin(), with_nan[poisoned].query.end(), kNaN);
+    const std::vector<std::vector<float>> out = attend(ops(), context, with_nan);
+    for (size_t r = 0; r < rows.size(); ++r) {
+      if (r == poisoned) continue;
+      ASSERT_TRUE(same_bits(out[r].data(), expected[r].data(), kHeadDim)) << r;
+    }
+  }
+}
+
+TEST_P(Attention, ReportsMaximumAndSumOfAPartition) {
+  constexpr int64_t kHeadDim = 64;
+  const Sequence sequence(kHeadDim);
+  Context context = sequence.store(ops(), 600, 0, 600, /*garbage_seed=*/3);
+  Random random(19);
+  const std::vector<Row> rows = {make_row(kHeadDim, 300, 300, random),  // one key
+                                 make_row(kHeadDim, 0, 255, random),    // all before
+                                 make_row(kHeadDim, 512, 599, random),  // all after
+                                 make_row(kHeadDim, 290, 330, random)};
+  Pass pass(context, rows, /*partition_begin=*/256);
+  const AttentionPass& result = pass.run(ops());
+  double score = 0.0;
+  for (int64_t d = 0; d < kHeadDim; ++d) {
+    score += double{rows[0].query[d]} * sequence.keys[300 * kHeadDim + d];
+  }
+  EXPECT_NEAR(result.maximum[0], score, is_bf16() ? 0.1 : 1e-2);
+  EXPECT_EQ(result.sum[0], 1.0f);
+  for (const int empty : {1, 2}) {
+    EXPECT_EQ(result.maximum[empty], -kInfinity);
+    EXPECT_EQ(result.sum[empty], 0.0f);
+  }
+  EXPECT_GE(result.sum[3], 1.0f);
+  EXPECT_LE(result.sum[3], 41.0f);
+}
+
+TEST_P(Attention, ReadsNoPageOfAPartitionThatIsEmptyForAll) {
+  constexpr int64_t kHeadDim = 16;
+  Random random(20);
+  Context context(kHeadDim, kLongest, /*garbage_seed=*/1);
+  for (const auto& [first, last] : {std::pair(0, 255), {250, 255}, {100, 230}, {512, 600}}) {
+    Pass pass(context, {make_row(kHeadDim, first, last, random)}, /*partition_begin=*/256);
+    const AttentionPass& result = pass.run(ops());
+    EXPECT_EQ(result.maximum[0], -kInfinity);
+    EXPECT_EQ(result.sum[0], 0.0f);
+  }
+}
+
+// The sum of two partitions' (maximum, sum, out) in double, out not yet divided.
+void expect_merged(const AttentionState& a, const std::vector<float>& out_a,
+                   const AttentionState& b, const std::vector<float>& out_b,
+                   const AttentionState& merged, const std::vector<float>& out) {
+  const double top = std::max(a.maximum, b.maximum);
+  const double factor_a = std::exp2(a.maximum - top);
+  const double factor_b = std::exp2(b.maximum - top);
+  ASSERT_EQ(merged.maximum, static_cast<float>(top));
+  const double sum = a.sum * factor_a + b.sum * factor_b;
+  ASSERT_NEAR(merged.sum, sum, sum * 1e-6);
+  for (size_t d = 0; d < out.size(); ++d) {
+    const double magnitude = std::fabs(out_a[d]) * factor_a + std::fabs(out_b[d]) * factor_b;
+    ASSERT_NEAR(out[d], out_a[d] * factor_a + out_b[d] * factor_b, magnitude * 1e-6 + 1e-37);
+  }
+}
+
+TEST_P(Attention, MergesPartitionsByTheirMaxima) {
+  Random random(21);
+  for (const int64_t head_dim : kHeadDims) {
+    const int64_t padded = padded_head_dim(head_dim);
+    for (const float distance : {0.0f, 0.3f, -0.7f, 5.5f, -31.25f, 126.0f, -300.0f, 300.0f}) {
+      const AttentionState first = {random.uniform(-4.0f, 4.0f), random.uniform(1.0f, 256.0f)};
+      const AttentionState second = {first.maximum + distance, random.uniform(1.0f, 256.0f)};
+      const std::vector<float> out_first = random.floats(padded, -90.0f, 90.0f);
+      const std::vector<float> out_second = random.floats(padded, -90.0f, 90.0f);
+      AttentionState state = first;
+      std::vector<float> out = out_first;
+      ops().merge(state, out.data(), second.maximum, second.sum, out_second.data(), head_dim);
+      expect_merged(first, out_first, second, out_second, state, out);
+
+      std::vector<float> finished = out;
+      ops().finish(state, finished.data(), head_dim);
+      for (int64_t d = 0; d < padded; ++d) ASSERT_EQ(finished[d], out[d] / state.sum);
+    }
+  }
+}
+
+TEST_P(Attention, MergesEmptyPartitionsWithoutATrace) {
+  constexpr int64_t kHeadDim = 80;
+  Random random(22);
+  const std::vector<float> partial = random.floats(kHeadDim, -9.0f, 9.0f);
+  const std::vector<float> unread(kHeadDim, kNaN);
+  AttentionState state = {-kInfinity, 0.0f};
+  std::vector<float> out(kHeadDim, kNaN);
+  ops().merge(state, out.data(), -kInfinity, 0.0f, unread.data(), kHeadDim);
+  EXPECT_EQ(state.sum, 0.0f);
+  ops().merge(state, out.data(), 2.5f, 17.0f, partial.data(), kHeadDim);
+  ops().merge(state, out.data(), -kInfinity, 0.0f, unread.data(), kHeadDim);
+  EXPECT_EQ(state.maximum, 2.5f);
+  EXPECT_EQ(state.sum, 17.0f);
+  EXPECT_TRUE(same_bits(out.data(), partial.data(), kHeadDim));
+}
+
+}  // namespace
+}  // namespace forerun
