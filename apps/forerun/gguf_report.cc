@@ -78,7 +78,9 @@ std::vector<Json> first_elements(const GgufValue& array) {
     const auto texts = array.to_strings(kShownElements);
     return std::vector<Json>(texts->begin(), texts->end());
   }
-  for (uint64_t i = 0; i < std::min(array.count, kShownElements); ++i) {
+  const uint64_t num_shown = std::min(array.count, kShownElements);
+  elements.reserve(num_shown);
+  for (uint64_t i = 0; i < num_shown; ++i) {
     elements.push_back(scalar_json(array.element(i)));
   }
   return elements;
@@ -132,7 +134,9 @@ void GgufReport::add_up_types() {
       sum->size_bytes += tensor.size_bytes;
     }
   }
-  std::ranges::stable_sort(types_, std::greater{}, &TypeTotal::size_bytes);
+  std::ranges::sort(types_, std::greater{}, [](const TypeTotal& total) {
+    return std::pair(total.size_bytes, total.type->id);
+  });
 }
 
 void GgufReport::add_summary(const char* name, std::string_view key) {

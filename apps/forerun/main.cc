@@ -1,5 +1,6 @@
 #include <csignal>
 #include <cstdio>
+#include <exception>
 
 #include "commands.h"
 #include "usage_error.h"
@@ -14,7 +15,7 @@ constexpr void (*kCommands[])(CLI::App& app, int& exit_code) = {
     add_inspect,
 };
 
-int run(int argc, char** argv) {
+int parse_and_run(int argc, char** argv) {
   CLI::App app("An LLM inference engine that runs ahead of its own model.", "forerun");
   app.set_version_flag("--version", "forerun " FORERUN_VERSION);
   app.require_subcommand(1);
@@ -31,6 +32,15 @@ int run(int argc, char** argv) {
     return kUsageError;
   }
   return exit_code;
+}
+
+// Libraries may throw; the one place where that would end the process without a sentence.
+int run(int argc, char** argv) noexcept {
+  try {
+    return parse_and_run(argc, argv);
+  } catch (const std::exception& error) {
+    return failed(Error{error.what()});
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace forerun {
 
@@ -27,9 +28,15 @@ int edit_distance(std::string_view a, std::string_view b) {
 
 std::vector<std::string> by_nearness(std::string_view name,
                                      std::span<const std::string> candidates) {
-  std::vector<std::string> sorted(candidates.begin(), candidates.end());
-  std::ranges::stable_sort(
-      sorted, {}, [&](const std::string& candidate) { return edit_distance(name, candidate); });
+  std::vector<std::pair<int, size_t>> distances;
+  distances.reserve(candidates.size());
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    distances.emplace_back(edit_distance(name, candidates[i]), i);
+  }
+  std::ranges::sort(distances);
+  std::vector<std::string> sorted;
+  sorted.reserve(candidates.size());
+  for (const auto& [distance, i] : distances) sorted.push_back(candidates[i]);
   return sorted;
 }
 

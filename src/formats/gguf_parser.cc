@@ -86,7 +86,7 @@ Status GgufParser::read_header() {
   if (!num_entries.ok()) return num_entries.error();
   num_tensors_ = *num_tensors;
   num_entries_ = *num_entries;
-  const Status status = check_count("metadata count", num_entries_, kMinEntryBytes, reader_.left());
+  Status status = check_count("metadata count", num_entries_, kMinEntryBytes, reader_.left());
   if (!status.ok()) return status;
   return check_count("tensor count", num_tensors_, kMinTensorInfoBytes, reader_.left());
 }

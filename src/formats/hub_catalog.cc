@@ -77,7 +77,7 @@ Result<HubModel> parse_model(const std::string& name, const Json& fields) {
 
 const HubCatalog& HubCatalog::builtin() {
   static const HubCatalog catalog = [] {
-    Result<HubCatalog> parsed = parse(kModelsJson);
+    Result<HubCatalog> parsed = parse(models_json());
     CHECK(parsed.ok(), parsed.error().message);
     return *std::move(parsed);
   }();
@@ -103,6 +103,7 @@ Result<HubModel> HubCatalog::find(std::string_view name) const {
   const auto found = std::ranges::find(models_, name, &HubModel::name);
   if (found != models_.end()) return *found;
   std::vector<std::string> names;
+  names.reserve(models_.size());
   for (const HubModel& model : models_) names.push_back(model.name);
   std::string list;
   for (const std::string& known : by_nearness(name, names)) {

@@ -6,6 +6,6 @@ namespace forerun {
 
 // The text of models.json in the repository's root; written by CMake, so that an installed program
 // needs no file beside it.
-extern const std::string_view kModelsJson;
+std::string_view models_json();
 
 }  // namespace forerun

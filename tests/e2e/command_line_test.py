@@ -1,0 +1,114 @@
+"""Runs the built command as a user would: command_line_test.py FORERUN
+
+Model files are written here with struct alone, so that reading them is checked against something
+other than the engine's own writer.
+"""
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+FORERUN = sys.argv.pop(1)
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [FORERUN, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+
+
+def string(text):
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def tiny_gguf():
+    """Two entries and one F32 tensor of shape [2, 3]."""
+    header = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
+    header += string("general.architecture") + struct.pack("<I", 8) + string("llama")
+    header += string("tokens") + struct.pack("<IIQ", 9, 8, 2) + string("größe") + string("\x1b[2J")
+    header += string("w") + struct.pack("<IQQIQ", 2, 3, 2, 0, 0)
+    header += bytes(-len(header) % 32)
+    return header + struct.pack("<6f", *range(6))
+
+
+class CommandLine(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.home = self.folder.name
+        self.file = pathlib.Path(self.home, "tiny.gguf")
+        self.file.write_bytes(tiny_gguf())
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def assert_fails(self, result, status, sentence):
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertIn(sentence, result.stderr)
+        self.assertEqual(result.stdout, "")
+
+    def test_help_and_version(self):
+        for arguments in (["--help"], ["inspect", "--help"], ["pull", "-h"]):
+            result = run(*arguments)
+            self.assertEqual(result.returncode, 0)
+            self.assertIn("Usage: forerun", result.stdout)
+        self.assertRegex(run("--version").stdout, r"^forerun \d+\.\d+\.\d+\n$")
+
+    def test_suggestions(self):
+        self.assert_fails(run("inspct", "x"), 2, "did you mean inspect?")
+        self.assert_fails(run("inspect", str(self.file), "--jsno"), 2, "did you mean --json?")
+        self.assert_fails(run(), 2, "Run 'forerun --help'")
+
+    def test_inspect(self):
+        result = run("inspect", str(self.file), "--tensors")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("['größe', '\\x1b[2J']", result.stdout)
+        self.assertIn("[2, 3]", result.stdout)
+        self.assertNotIn("\x1b", result.stdout)
+        report = json.loads(run("inspect", str(self.file), "--json").stdout)
+        self.assertEqual(report["tensors"][0]["shape"], [2, 3])
+        self.assertEqual(report["metadata"]["tokens"]["count"], 2)
+        self.assertEqual(report["size_bytes"], len(tiny_gguf()))
+
+    def test_inspect_of_broken_files(self):
+        whole = tiny_gguf()
+        for size in range(len(whole)):
+            self.file.write_bytes(whole[:size])
+            # The command and its libraries are the same for every cut; a sample keeps this short
+            # (every byte is tried in gguf_test.cc).
+            if size % 17 == 0 or size == len(whole) - 1:
+                self.assert_fails(run("inspect", str(self.file)), 1, "tiny.gguf: ")
+        self.assert_fails(run("inspect", "no-such-file.gguf"), 1, "there is no file")
+        self.assert_fails(run("inspect", self.home), 1, "is not a regular file")
+
+    def test_names(self):
+        self.assert_fails(
+            run("inspect", "smollm2-135m", FORERUN_HOME=self.home), 1, "run: forerun pull smollm2-135m"
+        )
+        self.assert_fails(run("pull", "smolm2", "--home", self.home), 1, "there are: smollm2-135m")
+        for name in ("../x", "/etc/passwd", "..", "a/b"):
+            self.assert_fails(run("pull", name, "--home", self.home), 1, "no model is called")
+        self.assertEqual(os.listdir(self.home), ["tiny.gguf"])
+
+    def test_pull_without_python(self):
+        result = run("pull", "smollm2-135m", "--home", self.home, PATH=self.home)
+        self.assert_fails(result, 1, "python3 is not installed")
+
+    def test_full_output(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full on this machine")
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([FORERUN, "inspect", str(self.file)], stdout=full, stderr=subprocess.PIPE)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(b"cannot write the report", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
