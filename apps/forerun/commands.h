@@ -10,7 +10,10 @@ namespace forerun {
 // with a sentence on standard error.
 //
 // A new subcommand is a file with such a function, its line here and its line in main.cc.
+void add_bench(CLI::App& app, int& exit_code);
+void add_generate(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
+void add_isa(CLI::App& app, int& exit_code);
 void add_pull(CLI::App& app, int& exit_code);
 
 // Groups of subcommands in `forerun --help`.

@@ -1,7 +1,9 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <string>
 
+#include "base/version.h"
 #include "commands.h"
 #include "usage_error.h"
 
@@ -11,13 +13,16 @@ namespace {
 constexpr int kUsageError = 2;
 
 constexpr void (*kCommands[])(CLI::App& app, int& exit_code) = {
+    add_generate,
+    add_bench,
     add_pull,
     add_inspect,
+    add_isa,
 };
 
 int parse_and_run(int argc, char** argv) {
   CLI::App app("An LLM inference engine that runs ahead of its own model.", "forerun");
-  app.set_version_flag("--version", "forerun " FORERUN_VERSION);
+  app.set_version_flag("--version", "forerun " + std::string(kVersion));
   app.require_subcommand(1);
   app.get_formatter()->column_width(36);
   app.footer("Run 'forerun COMMAND --help' for a command's own options.");

@@ -8,6 +8,9 @@
 namespace forerun {
 namespace {
 
+// The first word is mixed into something other than 0, which mix() maps to itself.
+constexpr uint64_t kHashSeed = 0x9e3779b97f4a7c15;
+
 // One round of a multiply-xorshift mix; the constants are MurmurHash3's finaliser (Appleby, 2008).
 uint64_t mix(uint64_t hash, uint64_t word) {
   hash ^= word;
@@ -19,7 +22,7 @@ uint64_t mix(uint64_t hash, uint64_t word) {
 }  // namespace
 
 uint64_t hash_page(const PrefixKey& key, uint64_t parent_hash, PageTokens tokens) {
-  uint64_t hash = mix(mix(parent_hash, key.weight_version), key.salt);
+  uint64_t hash = mix(mix(mix(kHashSeed, parent_hash), key.weight_version), key.salt);
   for (int i = 0; i < kPageTokens; i += 2) {
     hash = mix(hash, uint64_t{static_cast<uint32_t>(tokens[i])} << 32 |
                          static_cast<uint32_t>(tokens[i + 1]));

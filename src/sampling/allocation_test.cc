@@ -12,17 +12,18 @@ namespace {
 thread_local long num_allocations = 0;
 }  // namespace
 
-// Replaces the global operator for this test program.
-void* operator new(std::size_t size) {
+// Replaces the global operators for this test program. Out of line, or GCC takes the malloc in one
+// and the free in the other for a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   ++num_allocations;
   void* memory = std::malloc(size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
-void operator delete(void* memory) noexcept {
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
   std::free(memory);
 }
-void operator delete(void* memory, std::size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
   std::free(memory);
 }
 

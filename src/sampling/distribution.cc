@@ -18,8 +18,8 @@ size_t floats(int count) {
 }
 
 uint64_t mass_of_score(float score, float max_score) {
-  GenericLanes::Mass mass;
-  mass.add(exp_nonpositive<GenericLanes>(score - max_score));
+  GenericLanes::IntegerSum mass;
+  mass.add(mass_of<GenericLanes>(score, max_score));
   return mass.total();
 }
 

@@ -79,6 +79,12 @@ typename Lanes::Float exp_nonpositive(typename Lanes::Float x) {
   return Lanes::select(Lanes::greater_equal(x, Lanes::set(-60.0f)), scaled, Lanes::set(0.0f));
 }
 
+// The mass of a token (vocab_kernels.h), before it is rounded to an integer.
+template <class Lanes>
+typename Lanes::Float mass_of(typename Lanes::Float score, typename Lanes::Float max_score) {
+  return Lanes::mul(exp_nonpositive<Lanes>(Lanes::sub(score, max_score)), Lanes::set(0x1p40f));
+}
+
 // The noise of noise.h from 32 random bits. 1 - u is taken from the bits' complement, which is
 // exact where u is near 1; where u is small, log1p(-u) needs no 1 - u at all: f = -u and e = 0.
 template <class Lanes>

@@ -107,27 +107,27 @@ struct Avx2Lanes {
     _mm256_storeu_ps(to, _mm256_permutevar8x32_ps(a, lanes));
   }
 
-  class Mass {
+  class IntegerSum {
    public:
-    void add(Float weight) {
-      add_half(_mm256_castps256_ps128(weight));
-      add_half(_mm256_extractf128_ps(weight, 1));
+    void add(Float a) {
+      add_half(_mm256_castps256_ps128(a));
+      add_half(_mm256_extractf128_ps(a, 1));
+      count_ += kWidth;
     }
     uint64_t total() const {
       alignas(32) uint64_t lanes[4];
       _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sum_);
-      return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+      return lanes[0] + lanes[1] + lanes[2] + lanes[3] - count_ * kShiftBits;
     }
 
    private:
-    void add_half(__m128 weight) {
-      const __m256d shift = _mm256_set1_pd(0x1p52);
-      const __m256d scaled = _mm256_mul_pd(_mm256_cvtps_pd(weight), _mm256_set1_pd(0x1p40));
-      const __m256d shifted = _mm256_add_pd(scaled, shift);
-      sum_ = _mm256_add_epi64(
-          sum_, _mm256_sub_epi64(_mm256_castpd_si256(shifted), _mm256_castpd_si256(shift)));
+    static constexpr uint64_t kShiftBits = 0x4330000000000000;  // 2^52
+    void add_half(__m128 a) {
+      const __m256d shifted = _mm256_add_pd(_mm256_cvtps_pd(a), _mm256_set1_pd(0x1p52));
+      sum_ = _mm256_add_epi64(sum_, _mm256_castpd_si256(shifted));
     }
     __m256i sum_ = _mm256_setzero_si256();
+    uint64_t count_ = 0;
   };
 };
 

@@ -78,23 +78,29 @@ struct Avx512Lanes {
     _mm512_storeu_ps(to, _mm512_maskz_compress_ps(mask, a));
   }
 
-  class Mass {
+  class IntegerSum {
    public:
-    void add(Float weight) {
-      add_half(_mm512_castps512_ps256(weight));
-      add_half(_mm512_extractf32x8_ps(weight, 1));
+    void add(Float a) {
+      add_half(_mm512_castps512_ps256(a));
+      add_half(_mm512_extractf32x8_ps(a, 1));
+      count_ += kWidth;
     }
-    uint64_t total() const { return static_cast<uint64_t>(_mm512_reduce_add_epi64(sum_)); }
+    uint64_t total() const {
+      alignas(64) uint64_t lanes[8];  // _mm512_reduce_add_epi64 adds signed numbers, which overflow
+      _mm512_store_si512(lanes, sum_);
+      uint64_t sum = 0;
+      for (uint64_t lane : lanes) sum += lane;
+      return sum - count_ * kShiftBits;
+    }
 
    private:
-    void add_half(__m256 weight) {
-      const __m512d shift = _mm512_set1_pd(0x1p52);
-      const __m512d scaled = _mm512_mul_pd(_mm512_cvtps_pd(weight), _mm512_set1_pd(0x1p40));
-      const __m512d shifted = _mm512_add_pd(scaled, shift);
-      sum_ = _mm512_add_epi64(
-          sum_, _mm512_sub_epi64(_mm512_castpd_si512(shifted), _mm512_castpd_si512(shift)));
+    static constexpr uint64_t kShiftBits = 0x4330000000000000;  // 2^52
+    void add_half(__m256 a) {
+      const __m512d shifted = _mm512_add_pd(_mm512_cvtps_pd(a), _mm512_set1_pd(0x1p52));
+      sum_ = _mm512_add_epi64(sum_, _mm512_castpd_si512(shifted));
     }
     __m512i sum_ = _mm512_setzero_si512();
+    uint64_t count_ = 0;
   };
 };
 

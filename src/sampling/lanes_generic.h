@@ -79,21 +79,22 @@ struct GenericLanes {
     if (mask) *to = a;
   }
 
-  // A sum of weights from 0 to 1, each rounded to a multiple of 2^-40: integers, so that the sum is
-  // exact and does not depend on any order. See probability mass in vocab_kernels.h.
-  class Mass {
+  // A sum of numbers from 0 to 2^40, each rounded to an integer, so that the sum is exact and does
+  // not depend on any order. From 2^52 on a double's last bit is worth 1: added to it, a number
+  // leaves its integer in the low bits. What 2^52 adds itself is taken off at the end.
+  class IntegerSum {
    public:
-    void add(Float weight) {
-      const double shifted = static_cast<double>(weight) * kMassScale + kMassShift;
-      sum_ += std::bit_cast<uint64_t>(shifted) - std::bit_cast<uint64_t>(kMassShift);
+    void add(Float a) {
+      sum_ += std::bit_cast<uint64_t>(static_cast<double>(a) + 0x1p52);
+      ++count_;
     }
-    uint64_t total() const { return sum_; }
+    uint64_t total() const { return sum_ - count_ * kShiftBits; }
 
    private:
+    static constexpr uint64_t kShiftBits = 0x4330000000000000;  // 2^52
     uint64_t sum_ = 0;
+    uint64_t count_ = 0;
   };
-  static constexpr double kMassScale = 0x1p40;
-  static constexpr double kMassShift = 0x1p52;  // from here on a double's last bit is worth 1
 };
 
 }  // namespace forerun

@@ -105,6 +105,7 @@ RangeBest best_in_range(std::span<const float> logits, const SamplePoint& point,
                         SamplerWorkspace& workspace) {
   check_sizes(logits, point, workspace);
   CHECK(divisible(point, workspace.vocab_size()), "this request needs the vocabulary in one piece");
+  if (begin >= end) return {{-std::numeric_limits<float>::infinity(), -1}, /*finite=*/true};
   CHECK(begin % kVocabBlock == 0, "a range begins at a multiple of kVocabBlock");
   const VocabKernels& kernels = workspace.kernels();
   const float scale = scale_of(point.params);

@@ -16,7 +16,8 @@ struct SamplePoint {
   const SamplingParams& params;             // validated
   const PenaltyState* penalties = nullptr;  // may be null when params.has_penalties() is false
   // Grammar: bit t of word t / 32, lowest first, says token t may come next. Empty: no grammar.
-  std::span<const uint32_t> allowed = {};
+  // The initializer lets {params} stand alone under -Wextra.
+  std::span<const uint32_t> allowed = {};  // NOLINT(readability-redundant-member-init)
   NoiseKey noise = {};
 };
 
@@ -55,8 +56,8 @@ struct RangeBest {
   bool finite;
 };
 
-// `begin` is a multiple of kVocabBlock. Members may share the workspace when their ranges are
-// apart.
+// `begin` is a multiple of kVocabBlock, or the range is empty. Members may share the workspace when
+// their ranges are apart.
 RangeBest best_in_range(std::span<const float> logits, const SamplePoint& point, int begin, int end,
                         SamplerWorkspace& workspace);
 RangeBest better_of(const RangeBest& a, const RangeBest& b);

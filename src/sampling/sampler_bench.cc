@@ -55,7 +55,7 @@ void bench_sample(benchmark::State& state, const Setting& setting, int vocab_siz
   for (int i = 0; i < 1000; ++i) prompt[i] = i * 37 % vocab_size;
   penalties.reset(prompt);
   uint32_t position = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const SamplePoint point = {setting.params, &penalties, {}, {1, 0, position++}};
     benchmark::DoNotOptimize(sample(logits, point, workspace)->token_id);
   }
@@ -67,7 +67,7 @@ void bench_logprobs(benchmark::State& state, int vocab_size, Isa isa) {
   const std::vector<float> logits = model_like_logits(vocab_size);
   SamplerWorkspace workspace(vocab_size, isa);
   std::vector<TokenLogprob> top(20);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const Distribution raw = *raw_distribution(logits, workspace);
     benchmark::DoNotOptimize(logprobs_of(raw, /*token_id=*/0, top, workspace));
   }

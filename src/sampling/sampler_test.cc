@@ -133,7 +133,6 @@ TEST_P(SamplerTest, EveryIsaKeepsAndChoosesTheSameTokens) {
 // A workspace used for other requests, and the caller's logits, stay out of the result.
 TEST_P(SamplerTest, NothingButItsArgumentsMatters) {
   SamplerWorkspace used(/*vocab_size=*/1000, GetParam());
-  std::vector<int32_t> forward;
   const auto run = [&](uint32_t seed) {
     RandomCase c = random_case(seed);
     c.logits = random_logits(1000, 3.0f, seed);
@@ -145,7 +144,8 @@ TEST_P(SamplerTest, NothingButItsArgumentsMatters) {
     EXPECT_EQ(c.logits, before);
     return id;
   };
-  for (uint32_t seed = 0; seed < 100; ++seed) forward.push_back(run(seed));
+  std::vector<int32_t> forward(100);
+  for (uint32_t seed = 0; seed < 100; ++seed) forward[seed] = run(seed);
   for (uint32_t seed = 100; seed-- > 0;) ASSERT_EQ(run(seed), forward[seed]);
 }
 
@@ -216,7 +216,7 @@ TEST_P(SamplerTest, ChoicesSeedsAndPositionsAreIndependent) {
     by_position += id == draw({5, 0, position + 1}) ? 1 : 0;
   }
   for (int agreed : {by_choice, by_seed, by_position}) {
-    EXPECT_NEAR(agreed, kNumDraws / 4, 250);  // 4 standard deviations
+    EXPECT_NEAR(agreed, kNumDraws * 0.25, 250);  // 4 standard deviations
   }
 }
 
@@ -427,14 +427,33 @@ TEST_P(SamplerTest, RangesTogetherGiveTheWholePass) {
       ASSERT_EQ(*token_of(best, logits), token(logits, point)) << size << " " << seed;
     }
   }
+}
+
+TEST_P(SamplerTest, OneBadRangeSpoilsTheRow) {
   std::vector<float> logits(1000, 0.0f);
   logits[900] = std::nanf("");
   SamplerWorkspace workspace(/*vocab_size=*/1000, GetParam());
   const SamplingParams params;
   const RangeBest first = best_in_range(logits, {params}, 0, 512, workspace);
   const RangeBest second = best_in_range(logits, {params}, 512, 1000, workspace);
+  EXPECT_TRUE(token_of(first, logits).ok());
   EXPECT_FALSE(token_of(better_of(first, second), logits).ok());
   EXPECT_FALSE(token_of(better_of(second, first), logits).ok());
+}
+
+// A team larger than the vocabulary has blocks leaves members without any.
+TEST_P(SamplerTest, EmptyRangesChangeNothing) {
+  const std::vector<float> logits = random_logits(300, 1.0f, /*seed=*/8);
+  SamplerWorkspace workspace(/*vocab_size=*/300, GetParam());
+  const SamplingParams params;
+  const SamplePoint point = {params, nullptr, {}, at(3)};
+  RangeBest best = best_in_range(logits, point, 300, 300, workspace);
+  EXPECT_FALSE(token_of(best, logits).ok());
+  for (int begin : {0, 256, 300}) {
+    best =
+        better_of(best, best_in_range(logits, point, begin, std::min(300, begin + 256), workspace));
+  }
+  EXPECT_EQ(*token_of(best, logits), token(logits, point));
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryIsa, SamplerTest, ::testing::ValuesIn(available_isas()),

@@ -5,15 +5,15 @@ namespace forerun {
 const VocabKernels& vocab_kernels(Isa isa) {
   switch (isa) {
     case Isa::kGeneric:
-      return kVocabKernelsGeneric;
+      return generic_vocab_kernels;
     case Isa::kAvx2:
-      return kVocabKernelsAvx2;
+      return avx2_vocab_kernels;
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
     case Isa::kAmx:
-      return kVocabKernelsAvx512;
+      return avx512_vocab_kernels;
   }
-  return kVocabKernelsGeneric;
+  return generic_vocab_kernels;
 }
 
 }  // namespace forerun

@@ -100,8 +100,8 @@ struct VocabKernels {
 const VocabKernels& vocab_kernels(Isa isa);
 
 // The tables behind it.
-extern const VocabKernels kVocabKernelsGeneric;
-extern const VocabKernels kVocabKernelsAvx2;
-extern const VocabKernels kVocabKernelsAvx512;
+extern const VocabKernels generic_vocab_kernels;
+extern const VocabKernels avx2_vocab_kernels;
+extern const VocabKernels avx512_vocab_kernels;
 
 }  // namespace forerun

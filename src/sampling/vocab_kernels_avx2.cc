@@ -3,6 +3,6 @@
 
 namespace forerun {
 
-const VocabKernels kVocabKernelsAvx2 = make_vocab_kernels<Avx2Lanes>();
+const VocabKernels avx2_vocab_kernels = make_vocab_kernels<Avx2Lanes>();
 
 }  // namespace forerun

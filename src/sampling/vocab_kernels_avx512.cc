@@ -3,6 +3,6 @@
 
 namespace forerun {
 
-const VocabKernels kVocabKernelsAvx512 = make_vocab_kernels<Avx512Lanes>();
+const VocabKernels avx512_vocab_kernels = make_vocab_kernels<Avx512Lanes>();
 
 }  // namespace forerun

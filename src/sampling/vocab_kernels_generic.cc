@@ -3,6 +3,6 @@
 
 namespace forerun {
 
-const VocabKernels kVocabKernelsGeneric = make_vocab_kernels<GenericLanes>();
+const VocabKernels generic_vocab_kernels = make_vocab_kernels<GenericLanes>();
 
 }  // namespace forerun

@@ -306,12 +306,11 @@ struct VocabPasses {
   static uint64_t mass(const ScoreView& view, float max_score, float above) {
     // exp(-28.5) is under half of 2^-40.
     const float nothing = max_score - 28.5f;
-    typename L::Mass sum;
+    typename L::IntegerSum sum;
     const Float max = L::set(max_score);
     const Float zero = L::set(0.0f);
     for_each_vector(view, above > nothing ? above : nothing, [&](Float score, int) {
-      const Float weight = exp_nonpositive<L>(L::sub(score, max));
-      sum.add(L::select(L::greater(score, L::set(above)), weight, zero));
+      sum.add(L::select(L::greater(score, L::set(above)), mass_of<L>(score, max), zero));
     });
     return sum.total();
   }
@@ -444,11 +443,11 @@ struct VocabPasses {
 
   static PrefixEnd prefix_by_mass(float* scores, int count, float max_score, uint64_t needed) {
     return prefix(scores, count, needed, [&](const float* list, int size, float lowest) {
-      typename L::Mass sum;
+      typename L::IntegerSum sum;
       for (int i = 0; i < size; i += kWidth) {
         const Float score = L::load(list + i);
-        const Float weight = exp_nonpositive<L>(L::sub(score, L::set(max_score)));
-        sum.add(L::select(L::greater_equal(score, L::set(lowest)), weight, L::set(0.0f)));
+        const Float mass = mass_of<L>(score, L::set(max_score));
+        sum.add(L::select(L::greater_equal(score, L::set(lowest)), mass, L::set(0.0f)));
       }
       return sum.total();
     });

@@ -30,7 +30,7 @@ std::vector<float> some_logits(int count, int shape, uint32_t seed) {
   return logits;
 }
 constexpr int kNumShapes = 6;
-const std::vector<int> kSizes = {1, 7, 16, 63, 255, 256, 257, 1000, 4099, 49152};
+constexpr int kSizes[] = {1, 7, 16, 63, 255, 256, 257, 1000, 4099, 49152};
 
 class VocabKernelsTest : public ::testing::TestWithParam<Isa> {
  protected:

@@ -1,0 +1,38 @@
+# The commands people type. Each installs what it lacks first and says so.
+#
+#   make run      build, fetch SmolLM2-135M, and let it answer PROMPT
+#   make test     build and run the tests; the last line counts them
+#   make deep     sanitizers, every instruction set, fuzzing, linters: what CI runs after make test
+#   make format   lay out the C++ sources
+#   make build    only build
+
+MODEL ?= smollm2-135m
+PROMPT ?= Why is the sky blue during the day and red at sunset?
+JOBS ?= $(shell nproc)
+
+FORERUN := build/release/apps/forerun/forerun
+
+.DEFAULT_GOAL := build
+.PHONY: run test deep format build model
+
+build:
+	@scripts/install_dependencies
+	@cmake --preset release --log-level=WARNING
+	@cmake --build --preset release --parallel $(JOBS)
+
+model: build
+	@$(FORERUN) pull $(MODEL)
+
+run: model
+	@$(FORERUN) generate $(MODEL) -p "$(PROMPT)"
+
+test: model
+	@scripts/run_tests release --jobs 2
+
+deep:
+	@scripts/install_dependencies deep
+	@scripts/deep --jobs $(JOBS)
+
+format:
+	@scripts/install_dependencies deep
+	@scripts/check_format --fix

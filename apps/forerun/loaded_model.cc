@@ -1,0 +1,66 @@
+#include "loaded_model.h"
+
+#include "base/clock.h"
+#include "formats/model_path.h"
+#include "progress_line.h"
+#include "text/gguf_tokenizer.h"
+
+namespace forerun {
+namespace {
+
+void load_tokenizer(LoadedModel& loaded) {
+  const Result<TokenizerSpec> spec = tokenizer_spec(loaded.model->file());
+  if (!spec.ok()) {
+    loaded.tokenizer_error = spec.error().message;
+    return;
+  }
+  Result<Tokenizer> tokenizer = Tokenizer::create(*spec);
+  if (!tokenizer.ok()) {
+    loaded.tokenizer_error = tokenizer.error().message;
+    return;
+  }
+  loaded.tokenizer.emplace(std::move(*tokenizer));
+}
+
+}  // namespace
+
+Result<LoadedModel> load_model(const std::string& argument, int num_threads) {
+  const double begin = now_seconds();
+  LoadedModel loaded;
+  const Result<std::string> path = resolve_model(argument);
+  if (!path.ok()) return path.error();
+  loaded.path = *path;
+  const Result<Isa> isa = choose_isa();
+  if (!isa.ok()) return isa.error();
+  loaded.kernels = &kernel_table(*isa);
+  loaded.team = std::make_unique<Team>(num_threads > 0 ? num_threads : usable_processors());
+
+  Result<Gguf> file = Gguf::open(*path);
+  if (!file.ok()) return file.error();
+  const uint64_t size_bytes = file->size_bytes();
+  ProgressLine line("loading", size_bytes);
+  Result<std::unique_ptr<Model>> model =
+      Model::load(std::move(*file), *loaded.team, [&](double share) {
+        line.update(static_cast<uint64_t>(share * static_cast<double>(size_bytes)));
+      });
+  line.end();
+  if (!model.ok()) return model.error();
+  loaded.model = std::move(*model);
+  load_tokenizer(loaded);
+  loaded.load_seconds = now_seconds() - begin;
+  return loaded;
+}
+
+EngineOptions LoadedModel::engine_options() const {
+  EngineOptions options;
+  if (!tokenizer) return options;
+  options.eos_ids.assign(tokenizer->end_ids().begin(), tokenizer->end_ids().end());
+  return options;
+}
+
+Result<const Tokenizer*> need_tokenizer(const LoadedModel& loaded) {
+  if (loaded.tokenizer) return &*loaded.tokenizer;
+  return Error{loaded.path + " has no tokenizer to read text with: " + loaded.tokenizer_error};
+}
+
+}  // namespace forerun

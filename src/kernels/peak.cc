@@ -1,0 +1,68 @@
+#include "kernels/peak.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <vector>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "kernels/cpu/peak_loops.h"
+#include "tensor/buffer.h"
+
+namespace forerun {
+namespace {
+
+PeakLoop dot_loop(Isa isa) {
+  switch (isa) {
+    case Isa::kGeneric: return dot_loop_generic;
+    case Isa::kAvx2: return dot_loop_avx2;
+    case Isa::kAvx512: return dot_loop_avx512;
+    case Isa::kAvx512Vnni: return dot_loop_vnni;
+    case Isa::kAmx: return dot_loop_amx;
+  }
+  CHECK(false, "unknown instruction set");
+}
+
+}  // namespace
+
+double measure_int8_gmacs(Isa isa, Team& team) {
+  constexpr int kRepetitions = 5;
+  constexpr int64_t kIterations = 2'000'000;
+  const PeakLoop loop = dot_loop(isa);
+  std::vector<double> macs(team.size());
+  double best = 0.0;
+  for (int i = 0; i < kRepetitions; ++i) {
+    const double begin = now_seconds();
+    team.run([&](int member) { macs[member] = loop(kIterations); });
+    const double seconds = now_seconds() - begin;
+    double total = 0.0;
+    for (const double m : macs) total += m;
+    best = std::max(best, total / seconds / 1e9);
+  }
+  return best;
+}
+
+double measure_read_gb_s(Team& team) {
+  constexpr int64_t kBytes = int64_t{1} << 30;
+  constexpr int kRepetitions = 10;
+  Buffer memory(kBytes);
+  team.run([&](int member) {
+    const Range mine = share_of(kBytes, member, team.size(), 4096);
+    std::memset(memory.data() + mine.begin, 1, mine.end - mine.begin);
+  });
+  std::atomic<uint64_t> total{0};
+  double best = 0.0;
+  for (int i = 0; i < kRepetitions; ++i) {
+    const double begin = now_seconds();
+    team.run([&](int member) {
+      const Range mine = share_of(kBytes, member, team.size(), 4096);
+      total += sum_words(memory.as<uint64_t>() + mine.begin / 8, (mine.end - mine.begin) / 8);
+    });
+    best = std::max(best, static_cast<double>(kBytes) / (now_seconds() - begin) / 1e9);
+  }
+  CHECK(total.load() == kRepetitions * (kBytes / 8) * 0x0101010101010101u, "memory was read wrong");
+  return best;
+}
+
+}  // namespace forerun
