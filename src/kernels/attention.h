@@ -57,7 +57,7 @@ struct AttentionPass {
 
 constexpr int64_t attention_scratch_bytes(int64_t head_dim) {
   const int64_t padded = padded_head_dim(head_dim);
-  return 4 * (kMaxQueryRows * padded + kPageTokens * padded + 2 * kMaxQueryRows * kPartitionTokens);
+  return 4 * (kMaxQueryRows * padded + kPageTokens * padded + kMaxQueryRows * kPartitionTokens);
 }
 
 using AttentionPassFunction = void (*)(AttentionPass&);

@@ -35,6 +35,9 @@ struct MatmulArgs {
   int64_t out_stride = 0;
   int64_t first_column = 0;  // the matrix's column that stands at out[0], a multiple of 16
   bool add = false;
+  // Where this thread reads weights after the last panel, or null: fetched towards the end of this
+  // product. A hint; nothing there is read.
+  const uint8_t* next = nullptr;
 };
 
 using MatmulFunction = void (*)(const MatmulArgs&);

@@ -16,6 +16,7 @@ namespace {
 constexpr int kRowsPreparedAlone = 4;
 // Feed-forward columns computed, activated and quantised at a time.
 constexpr int64_t kFfnChunk = 32;
+constexpr int64_t kPanelsPerFfnChunk = kFfnChunk / kPanelRows;
 
 int64_t whole_panels(int64_t columns) { return (columns + kPanelRows - 1) / kPanelRows * kPanelRows; }
 int64_t whole_blocks(int64_t columns) {
@@ -146,7 +147,7 @@ class Decoder::Region {
     for (int layer = 0; layer < model_.num_layers; ++layer) {
       tap_input(layer);
       attention(layer);
-      feed_forward(d_.weights_.layers[layer]);
+      feed_forward(layer);
     }
     logits();
   }
@@ -255,11 +256,31 @@ class Decoder::Region {
     return args;
   }
 
+  // Where this member begins to read a weight that is dealt out alone, and the feed-forward, and a
+  // layer: what the product before fetches.
+  const uint8_t* first_panel(const PackedMatrix& weight) const {
+    return weight.panel(mine(weight.panels()).begin);
+  }
+  const uint8_t* first_ffn_panel(const LayerWeights& w) const {
+    return w.gate.panel(mine(ffn_chunks()).begin * kPanelsPerFfnChunk);
+  }
+  const uint8_t* first_layer_panel(int layer) const {
+    if (layer == model_.num_layers) return first_panel(d_.weights_.output);
+    const LayerWeights& w = d_.weights_.layers[layer];
+    int64_t panel = mine(w.q.panels() + w.k.panels() + w.v.panels()).begin;
+    for (const PackedMatrix* weight : {&w.q, &w.k}) {
+      if (panel < weight->panels()) return weight->panel(panel);
+      panel -= weight->panels();
+    }
+    return w.v.panel(panel);
+  }
+
   // This member's panels of a product that adds to the residual stream.
-  void add_to_hidden(const PackedMatrix& weight, const Operand& x) {
+  void add_to_hidden(const PackedMatrix& weight, const Operand& x, const uint8_t* next) {
     MatmulArgs args = product(weight, x, num_rows_, hidden(0), model_.d_model);
     args.panels = mine(weight.panels());
     args.add = true;
+    args.next = next;
     d_.kernels_.matmul(args);
   }
 
@@ -279,7 +300,7 @@ class Decoder::Region {
     }
     const Operand& attended = attention_operand(w.attention_output.is_quantized());
     mark(StepPart::kAttention);
-    add_to_hidden(w.attention_output, attended);
+    add_to_hidden(w.attention_output, attended, first_ffn_panel(w));
     sync(StepPart::kOutput);
   }
 
@@ -461,29 +482,34 @@ class Decoder::Region {
     });
   }
 
-  void feed_forward(const LayerWeights& w) {
+  int64_t ffn_chunks() const { return (model_.d_ff + kFfnChunk - 1) / kFfnChunk; }
+
+  void feed_forward(int layer) {
+    const LayerWeights& w = d_.weights_.layers[layer];
     const Operand& x = norm(w.ffn_norm, w.gate.is_quantized() || w.up.is_quantized());
     const bool quantize = w.down.is_quantized();
-    const Range chunks = mine((model_.d_ff + kFfnChunk - 1) / kFfnChunk);
+    const Range chunks = mine(ffn_chunks());
     for (int64_t chunk = chunks.begin; chunk < chunks.end; ++chunk) {
-      gate_and_up(w, x, chunk);
+      gate_and_up(w, x, chunk, chunk + 1 == chunks.end);
       activate(chunk, quantize);
     }
     d_.team_.barrier();
-    add_to_hidden(w.down, d_.activated_);
+    add_to_hidden(w.down, d_.activated_, first_layer_panel(layer + 1));
     sync(StepPart::kFfn);
   }
 
-  void gate_and_up(const LayerWeights& w, const Operand& x, int64_t chunk) {
-    constexpr int64_t kPanels = kFfnChunk / kPanelRows;
+  void gate_and_up(const LayerWeights& w, const Operand& x, int64_t chunk, bool is_last) {
     float* gate = scratch_.gate_up.as<float>();
-    const Range panels = {chunk * kPanels, std::min((chunk + 1) * kPanels, w.gate.panels())};
+    const Range panels = {chunk * kPanelsPerFfnChunk,
+                          std::min((chunk + 1) * kPanelsPerFfnChunk, w.gate.panels())};
     MatmulArgs args = product(w.gate, x, num_rows_, gate, 2 * kFfnChunk);
     args.panels = panels;
     args.first_column = chunk * kFfnChunk;
+    args.next = w.up.panel(panels.begin);
     d_.kernels_.matmul(args);
     args.weight = &w.up;
     args.out = gate + kFfnChunk;
+    args.next = is_last ? first_panel(w.down) : w.gate.panel(panels.end);
     d_.kernels_.matmul(args);
   }
 

@@ -9,8 +9,10 @@ namespace {
 struct Bf16Dot {
   using Operand = uint16_t;
 
-  static void convert_page(const uint16_t* f16, int64_t count, uint16_t* out) {
+  static void convert_page(const uint16_t* f16, int64_t count, uint16_t* out,
+                           const uint16_t* ahead) {
     for (int64_t i = 0; i < count; i += 32) {
+      __builtin_prefetch(ahead + i);
       const __m512 low = F32x16::load_f16(f16 + i).v;
       const __m512 high = F32x16::load_f16(f16 + i + 16).v;
       _mm512_storeu_si512(out + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
@@ -24,8 +26,9 @@ struct Bf16Dot {
     }
     for (; i < count; ++i) out[i] = f32_to_bf16(row[i]);
   }
-  static F32x16 round(F32x16 weights) {
+  static F32x16 store_weights(F32x16 weights, uint16_t* out) {
     const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(weights.v);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), rounded);
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded), 16))};
   }
 
@@ -98,7 +101,7 @@ struct Bf16Dot {
       for (int c = 0; c < kVectors; ++c) value[c] = load(row + 32 * c);
 #pragma GCC unroll 6
       for (int r = 0; r < kRows; ++r) {
-        const __m512bh weight = broadcast(p + r * kPartitionTokens + 2 * pair);
+        const __m512bh weight = broadcast(p + r * kWeightStride<Bf16Dot> + 2 * pair);
         for (int c = 0; c < kVectors; ++c) {
           acc[r][c] = _mm512_dpbf16_ps(acc[r][c], value[c], weight);
         }
@@ -114,13 +117,13 @@ struct Bf16Dot {
                                  const uint16_t* values, float* const* out, int64_t d) {
     int r = 0;
     for (; r + 6 <= num_rows; r += 6) {
-      accumulate_rows<6, kVectors>(p + r * kPartitionTokens, head_dim, values, out + r, d);
+      accumulate_rows<6, kVectors>(p + r * kWeightStride<Bf16Dot>, head_dim, values, out + r, d);
     }
     for (; r + 3 <= num_rows; r += 3) {
-      accumulate_rows<3, kVectors>(p + r * kPartitionTokens, head_dim, values, out + r, d);
+      accumulate_rows<3, kVectors>(p + r * kWeightStride<Bf16Dot>, head_dim, values, out + r, d);
     }
     for (; r < num_rows; ++r) {
-      accumulate_rows<1, kVectors>(p + r * kPartitionTokens, head_dim, values, out + r, d);
+      accumulate_rows<1, kVectors>(p + r * kWeightStride<Bf16Dot>, head_dim, values, out + r, d);
     }
   }
 

@@ -10,13 +10,19 @@ namespace {
 struct F32Dot {
   using Operand = float;
 
-  static void convert_page(const uint16_t* f16, int64_t count, float* out) {
-    for (int64_t i = 0; i < count; i += 16) F32x16::load_f16(f16 + i).store(out + i);
+  static void convert_page(const uint16_t* f16, int64_t count, float* out, const uint16_t* ahead) {
+    for (int64_t i = 0; i < count; i += 16) {
+      __builtin_prefetch(ahead + i);
+      F32x16::load_f16(f16 + i).store(out + i);
+    }
   }
   static void convert_row(const float* row, int64_t count, float* out) {
     std::copy_n(row, count, out);
   }
-  static F32x16 round(F32x16 weights) { return weights; }
+  static F32x16 store_weights(F32x16 weights, float* out) {
+    weights.store(out);
+    return weights;
+  }
 
   // Two rows by 32 keys: 8 accumulators.
   template <int kRows>

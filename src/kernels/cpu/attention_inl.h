@@ -1,11 +1,11 @@
 // Attention of kernels/attention.h over `Dot`, the pairwise dot product of an instruction set;
 // included by one source file per set. `Dot` gives:
 //   Operand                                  how queries, keys, values and weights enter a product
-//   convert_page(f16, count, operands)       a page's keys or values
-//   convert_row(f32, count, operands)        a query, or a row of weights
-//   round(weights)                           16 weights as the product will see them
+//   convert_page(f16, count, operands, ahead)  a page's keys or values; fetches those at `ahead`
+//   convert_row(f32, count, operands)          a query
+//   store_weights(weights, operands)           16 weights; returns them as the product will see them
 //   scores(q, num_rows, head_dim, keys, scores)       one page, scores [row][256] at the page
-//   accumulate(p, num_rows, head_dim, values, out)    one page, p [row][256] at the page
+//   accumulate(p, num_rows, head_dim, values, out)    one page, p [row][kWeightStride] at the page
 #pragma once
 
 #include <algorithm>
@@ -36,6 +36,10 @@ inline void store_key_value(const float* key, const float* value, int64_t head_d
   }
 }
 
+// A row's weights take the place of its scores, which are at least as wide.
+template <class Dot>
+constexpr int64_t kWeightStride = kPartitionTokens * sizeof(float) / sizeof(typename Dot::Operand);
+
 // Masks positions outside [first, last] and turns scores into weights; the positions of groups
 // [group_begin, group_end) of 16. Returns through maximum and sum.
 template <class Dot>
@@ -54,24 +58,43 @@ void weigh_row(float* scores, int64_t origin, int64_t first, int64_t last, int64
   }
   *maximum = best.reduce_max();
   F32x16 total = F32x16::zero();
+  auto* weights = reinterpret_cast<typename Dot::Operand*>(scores);
   // Finite even for an empty row, so that its weights are 2^(−inf) = 0.
   const F32x16 offset = F32x16::broadcast(std::max(*maximum, std::numeric_limits<float>::lowest()));
   for (int64_t g = group_begin; g < group_end; ++g) {
-    const F32x16 weight = Dot::round(exp2(F32x16::load(scores + g * 16) - offset));
-    weight.store(scores + g * 16);
-    total = total + weight;
+    const F32x16 weight = exp2(F32x16::load(scores + g * 16) - offset);
+    total = total + Dot::store_weights(weight, weights + g * 16);
   }
   *sum = total.reduce_add();
 }
+
+// The order in which a pass reads its pages. The memory's own prefetchers start anew on every page
+// of 4 KB, so the pass fetches what it will read two pages later.
+struct PageOrder {
+  static constexpr int64_t kAhead = 2;
+
+  PageOrder(const AttentionPass& the_pass, int64_t page_begin, int64_t page_end)
+      : pass(the_pass), begin(page_begin), end(page_end) {}
+
+  const uint16_t* after_keys(int64_t page) const {
+    if (page + kAhead < end) return pass.key_pages[page + kAhead];
+    return pass.value_pages[std::min(page + kAhead - end + begin, end - 1)];
+  }
+  const uint16_t* after_values(int64_t page) const {
+    return pass.value_pages[std::min(page + kAhead, end - 1)];
+  }
+
+  const AttentionPass& pass;
+  int64_t begin;
+  int64_t end;
+};
 
 template <class Dot>
 void attention_pass(AttentionPass& pass) {
   using Operand = typename Dot::Operand;
   const int64_t padded = padded_head_dim(pass.head_dim);
   auto* scores = reinterpret_cast<float*>(pass.scratch);  // [24][256]
-  auto* weights = reinterpret_cast<Operand*>(scores + kMaxQueryRows * kPartitionTokens);
-  auto* queries = reinterpret_cast<Operand*>(
-      reinterpret_cast<float*>(weights) + kMaxQueryRows * kPartitionTokens);
+  auto* queries = reinterpret_cast<Operand*>(scores + kMaxQueryRows * kPartitionTokens);
   auto* page_operands = reinterpret_cast<Operand*>(
       reinterpret_cast<float*>(queries) + kMaxQueryRows * padded);
 
@@ -90,20 +113,20 @@ void attention_pass(AttentionPass& pass) {
   const int64_t page_end =
       last < begin ? 0 : std::min<int64_t>(kPagesPerPartition, (last - begin) / kPageTokens + 1);
 
+  const PageOrder order(pass, page_begin, page_end);
   for (int64_t page = page_begin; page < page_end; ++page) {
-    Dot::convert_page(pass.key_pages[page], kPageTokens * padded, page_operands);
+    Dot::convert_page(pass.key_pages[page], kPageTokens * padded, page_operands,
+                      order.after_keys(page));
     Dot::scores(queries, pass.num_rows, padded, page_operands, scores + page * kPageTokens);
   }
   for (int r = 0; r < pass.num_rows; ++r) {
-    float* row = scores + r * kPartitionTokens;
-    weigh_row<Dot>(row, begin, pass.first[r], pass.last[r], page_begin * 2, page_end * 2,
-                   &pass.maximum[r], &pass.sum[r]);
-    const int64_t offset = page_begin * kPageTokens;
-    Dot::convert_row(row + offset, (page_end - page_begin) * kPageTokens,
-                     weights + r * kPartitionTokens + offset);
+    weigh_row<Dot>(scores + r * kPartitionTokens, begin, pass.first[r], pass.last[r],
+                   page_begin * 2, page_end * 2, &pass.maximum[r], &pass.sum[r]);
   }
+  const auto* weights = reinterpret_cast<const Operand*>(scores);
   for (int64_t page = page_begin; page < page_end; ++page) {
-    Dot::convert_page(pass.value_pages[page], kPageTokens * padded, page_operands);
+    Dot::convert_page(pass.value_pages[page], kPageTokens * padded, page_operands,
+                      order.after_values(page));
     Dot::accumulate(weights + page * kPageTokens, pass.num_rows, padded, page_operands, pass.out);
   }
 }

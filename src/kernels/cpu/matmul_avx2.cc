@@ -21,6 +21,7 @@ __m256i broadcast_quad(const int8_t* x) {
 struct Avx2Ops {
   static constexpr int kLanes = 8;
   static constexpr int kMaxRows = 4;  // 16 registers: 8 weights, 4 sums, the rest in flight
+  static constexpr int kMaxPairedRows = 0;
   using F = __m256;
   using I = __m256i;
 
@@ -54,7 +55,7 @@ struct Avx2Ops {
       }
     }
 
-    __m256i dot(const int8_t* x, int32_t sum) const {
+    __m256i dot(const int8_t* x) const {
       const __m256i ones = _mm256_set1_epi16(1);
       if constexpr (dtype == DType::kQ8_0) {
         // |w| ≤ 128 times the activation with w's sign: pair sums stay below 2^15.
@@ -71,13 +72,27 @@ struct Avx2Ops {
       for (int j = 0; j < 8; ++j) {
         pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(unpacked[j], broadcast_quad(x + 4 * j)));
       }
-      const __m256i dot = _mm256_madd_epi16(pairs, ones);
-      if constexpr (dtype == DType::kQ4_0) return _mm256_sub_epi32(dot, _mm256_set1_epi32(8 * sum));
-      return dot;
+      return _mm256_madd_epi16(pairs, ones);
     }
 
     __m256i unpacked[8];
   };
+
+  // The rows take turns at weights unpacked once.
+  template <DType dtype, int kRows, int kPanels>
+  static void dots(const uint8_t* vectors, int64_t /*panel_bytes*/, const int8_t* x, int64_t stride,
+                   I (&dot)[kPanels][kRows]) {
+    static_assert(kPanels == 1);
+    const Weights<dtype> weights(vectors);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) dot[0][r] = weights.dot(x + r * stride);
+  }
+
+  template <DType dtype>
+  static I without_offset(I dot, int32_t sum) {
+    if constexpr (dtype != DType::kQ4_0) return dot;
+    return _mm256_sub_epi32(dot, _mm256_set1_epi32(8 * sum));
+  }
 };
 
 }  // namespace

@@ -7,6 +7,7 @@ namespace {
 
 struct Avx512Ops : Avx512Lanes {
   static constexpr int kMaxRows = 8;
+  static constexpr int kMaxPairedRows = 0;
 
   template <DType dtype>
   struct Weights {
@@ -21,7 +22,7 @@ struct Avx512Ops : Avx512Lanes {
       }
     }
 
-    __m512i dot(const int8_t* x, int32_t sum) const {
+    __m512i dot(const int8_t* x) const {
       const __m512i ones = _mm512_set1_epi16(1);
       if constexpr (dtype == DType::kQ8_0) {
         // Unsigned × signed pairs would saturate (255·127·2); |w| ≤ 128 times the activation with
@@ -41,13 +42,27 @@ struct Avx512Ops : Avx512Lanes {
       for (int j = 0; j < 8; ++j) {
         pairs = _mm512_add_epi16(pairs, _mm512_maddubs_epi16(unpacked[j], broadcast_quad(x + 4 * j)));
       }
-      const __m512i dot = _mm512_madd_epi16(pairs, ones);
-      if constexpr (dtype == DType::kQ4_0) return _mm512_sub_epi32(dot, _mm512_set1_epi32(8 * sum));
-      return dot;
+      return _mm512_madd_epi16(pairs, ones);
     }
 
     __m512i unpacked[8];
   };
+
+  // The rows take turns at weights unpacked once.
+  template <DType dtype, int kRows, int kPanels>
+  static void dots(const uint8_t* vectors, int64_t /*panel_bytes*/, const int8_t* x, int64_t stride,
+                   I (&dot)[kPanels][kRows]) {
+    static_assert(kPanels == 1);
+    const Weights<dtype> weights(vectors);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) dot[0][r] = weights.dot(x + r * stride);
+  }
+
+  template <DType dtype>
+  static I without_offset(I dot, int32_t sum) {
+    if constexpr (dtype != DType::kQ4_0) return dot;
+    return _mm512_sub_epi32(dot, _mm512_set1_epi32(8 * sum));
+  }
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace {
 struct GenericOps {
   static constexpr int kLanes = 8;
   static constexpr int kMaxRows = 4;
+  static constexpr int kMaxPairedRows = 0;
   struct F {
     float v[kLanes];
   };
@@ -69,7 +70,7 @@ struct GenericOps {
       }
     }
 
-    I dot(const int8_t* x, int32_t /*sum*/) const {
+    I dot(const int8_t* x) const {
       I out;
       for (int lane = 0; lane < kLanes; ++lane) {
         int32_t acc = 0;
@@ -81,6 +82,21 @@ struct GenericOps {
 
     int16_t unpacked[kLanes][kBlockInputs];
   };
+
+  // The rows take turns at weights unpacked once.
+  template <DType dtype, int kRows, int kPanels>
+  static void dots(const uint8_t* vectors, int64_t /*panel_bytes*/, const int8_t* x, int64_t stride,
+                   I (&dot)[kPanels][kRows]) {
+    static_assert(kPanels == 1);
+    const Weights<dtype> weights(vectors);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) dot[0][r] = weights.dot(x + r * stride);
+  }
+
+  template <DType>
+  static const I& without_offset(const I& dot, int32_t /*sum*/) {
+    return dot;
+  }
 };
 
 }  // namespace

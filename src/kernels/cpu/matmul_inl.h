@@ -2,11 +2,15 @@
 // file per set. `Ops` gives:
 //   kLanes                      outputs one register pass works on: 8 or 16
 //   kMaxRows                    activation rows whose accumulators fit in registers
+//   kMaxPairedRows              the same for two panels at a time, or 0: never two
+//   kMinPairedRows              from this many rows on two panels are taken at a time
 //   F, I                        kLanes floats, kLanes int32
 //   zero, broadcast, load, load_f16, store, add, mul, fma, to_float
-//   Weights<dtype>(vectors)     one block's weights, unpacked: `vectors` points at the lanes' first
+//   dots<dtype, kRows, kPanels>(vectors, panel_bytes, x, stride, dot)
+//                               one block's integer products of rows x[32], `stride` apart, and of
+//                               panels, `panel_bytes` apart; `vectors` points at the lanes' first
 //                               byte in a record's 64-byte vectors
-//   Weights<dtype>::dot(x, sum) I − offset · sum of the block, for the activations x[32]
+//   without_offset<dtype>(dot, sum)  takes off what the weights' unsigned form has added
 #pragma once
 
 #include <algorithm>
@@ -32,8 +36,20 @@ constexpr int kRecordBytes<DType::kF32> = 64;
 template <>
 constexpr int kRecordBytes<DType::kF16> = 32;
 
-// Far enough ahead that a line arrives in time from memory, near enough to stay in L1.
-constexpr int kPrefetchBytes = 2048;
+// What a tile fetches while it computes, so that memory and arithmetic overlap: of each record of
+// the panels that come next, the lines [begin, end). A panel ahead is far enough for memory's
+// latency, and the tiles over the same panels share the work.
+struct Ahead {
+  const uint8_t* record;
+  int begin;
+  int end;
+
+  void fetch(int64_t offset_bytes) const {
+    for (int line = begin; line < end; ++line) {
+      __builtin_prefetch(record + offset_bytes + line * 64);
+    }
+  }
+};
 
 // The columns of one panel from `lane` on, for kRows rows.
 template <class Ops, int kRows>
@@ -44,38 +60,50 @@ void store_tile(const typename Ops::F* acc, const MatmulArgs& args, int64_t row,
   }
 }
 
-template <class Ops, DType dtype, int kRows>
-void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
+// kPanels panels from `panel` on. All rows' integer dot products of a block are under way at once:
+// one row's is a chain of eight dependent instructions.
+template <class Ops, DType dtype, int kRows, int kPanels>
+void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row,
+                    const Ahead& ahead) {
   using F = typename Ops::F;
   const QuantizedRows x = args.quantized.from(row);
   const int64_t num_blocks = x.blocks();
   const uint8_t* record = args.weight->panel(panel);
-  F acc[kRows];
-  for (int r = 0; r < kRows; ++r) acc[r] = Ops::zero();
+  const int64_t panel_bytes = args.weight->panel_bytes();
+  F acc[kPanels][kRows];
+  for (int p = 0; p < kPanels; ++p) {
+    for (int r = 0; r < kRows; ++r) acc[p][r] = Ops::zero();
+  }
   for (int64_t b = 0; b < num_blocks; ++b, record += kRecordBytes<dtype>) {
-    for (int line = 0; line < kRecordBytes<dtype>; line += 64) {
-      __builtin_prefetch(record + kPrefetchBytes + line);
-    }
-    const F scale = Ops::load_f16(record + lane * 2);
-    const typename Ops::template Weights<dtype> weights(
-        record + (dtype == DType::kQ4_1 ? 64 : 32) + lane * 4);
-    [[maybe_unused]] F min;
-    if constexpr (dtype == DType::kQ4_1) min = Ops::load_f16(record + 32 + lane * 2);
+    ahead.fetch(b * kPanels * kRecordBytes<dtype>);
+    typename Ops::I dot[kPanels][kRows];
+    Ops::template dots<dtype, kRows, kPanels>(
+        record + (dtype == DType::kQ4_1 ? 64 : 32) + lane * 4, panel_bytes,
+        x.values + b * kBlockInputs, x.columns, dot);
+    for (int p = 0; p < kPanels; ++p) {
+      const uint8_t* scales = record + p * panel_bytes + lane * 2;
+      const F scale = Ops::load_f16(scales);
+      [[maybe_unused]] F min;
+      if constexpr (dtype == DType::kQ4_1) min = Ops::load_f16(scales + 32);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const int64_t index = r * num_blocks + b;
-      const auto dot = weights.dot(x.values + r * x.columns + b * kBlockInputs, x.sum[index]);
-      acc[r] = Ops::fma(Ops::to_float(dot), Ops::mul(scale, Ops::broadcast(x.scale[index])), acc[r]);
-      if constexpr (dtype == DType::kQ4_1) {
-        acc[r] = Ops::fma(min, Ops::broadcast(x.scaled_sum[index]), acc[r]);
+      for (int r = 0; r < kRows; ++r) {
+        const int64_t index = r * num_blocks + b;
+        const auto exact = Ops::template without_offset<dtype>(dot[p][r], x.sum[index]);
+        acc[p][r] = Ops::fma(Ops::to_float(exact), Ops::mul(scale, Ops::broadcast(x.scale[index])),
+                             acc[p][r]);
+        if constexpr (dtype == DType::kQ4_1) {
+          acc[p][r] = Ops::fma(min, Ops::broadcast(x.scaled_sum[index]), acc[p][r]);
+        }
       }
     }
   }
-  store_tile<Ops, kRows>(acc, args, row, panel * kPanelRows + lane - args.first_column);
+  for (int p = 0; p < kPanels; ++p) {
+    store_tile<Ops, kRows>(acc[p], args, row, (panel + p) * kPanelRows + lane - args.first_column);
+  }
 }
 
 template <class Ops, DType dtype, int kRows>
-void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
+void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row, const Ahead&) {
   using F = typename Ops::F;
   const int64_t columns = args.weight->columns();
   const float* x = args.dense + row * args.dense_stride;
@@ -97,38 +125,57 @@ void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
   store_tile<Ops, kRows>(acc, args, row, panel * kPanelRows + lane - args.first_column);
 }
 
-template <class Ops, DType dtype, int kRows>
-void any_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
+template <class Ops, DType dtype, int kRows, int kPanels>
+void any_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row, const Ahead& ahead) {
   if constexpr (dtype == DType::kF32 || dtype == DType::kF16) {
-    dense_tile<Ops, dtype, kRows>(args, panel, lane, row);
+    static_assert(kPanels == 1);
+    dense_tile<Ops, dtype, kRows>(args, panel, lane, row, ahead);
   } else {
-    quantized_tile<Ops, dtype, kRows>(args, panel, lane, row);
+    quantized_tile<Ops, dtype, kRows, kPanels>(args, panel, lane, row, ahead);
   }
 }
 
-using TileFunction = void (*)(const MatmulArgs&, int64_t panel, int lane, int64_t row);
+using TileFunction = void (*)(const MatmulArgs&, int64_t panel, int lane, int64_t row,
+                              const Ahead&);
 
-template <class Ops, DType dtype, size_t... kIndex>
+template <class Ops, DType dtype, int kPanels, size_t... kIndex>
 constexpr auto tile_table(std::index_sequence<kIndex...>) {
   return std::array<TileFunction, sizeof...(kIndex)>{
-      &any_tile<Ops, dtype, static_cast<int>(kIndex) + 1>...};
+      &any_tile<Ops, dtype, static_cast<int>(kIndex) + 1, kPanels>...};
+}
+
+// The rows of kPanels panels, in equal tiles: 9 rows go as 5 + 4, not as 8 + 1, so that each
+// unpacking serves several rows.
+template <class Ops, DType dtype, int kPanels, int kMaxRows>
+void all_rows(const MatmulArgs& args, int64_t panel) {
+  static constexpr auto kTiles =
+      tile_table<Ops, dtype, kPanels>(std::make_index_sequence<kMaxRows>());
+  const int64_t num_tiles = (args.num_rows + kMaxRows - 1) / kMaxRows;
+  constexpr int kLines = kPanels * kRecordBytes<dtype> / 64;
+  Ahead ahead{panel + kPanels < args.panels.end ? args.weight->panel(panel + kPanels) : args.next,
+              0, 0};
+  for (int64_t tile = 0; tile < num_tiles; ++tile) {
+    const int64_t row = args.num_rows * tile / num_tiles;
+    const int64_t rows = args.num_rows * (tile + 1) / num_tiles - row;
+    ahead.begin = ahead.end;
+    if (ahead.record != nullptr) ahead.end = static_cast<int>(kLines * (tile + 1) / num_tiles);
+    for (int lane = 0; lane < kPanelRows; lane += Ops::kLanes) {
+      kTiles[rows - 1](args, panel, lane, row, ahead);
+    }
+  }
 }
 
 template <class Ops, DType dtype>
 void matmul_of(const MatmulArgs& args) {
-  static constexpr auto kTiles =
-      tile_table<Ops, dtype>(std::make_index_sequence<Ops::kMaxRows>());
-  // Equal tiles: 9 rows go as 5 + 4, not as 8 + 1, so that each unpacking serves several rows.
-  const int64_t num_tiles = (args.num_rows + Ops::kMaxRows - 1) / Ops::kMaxRows;
-  for (int64_t panel = args.panels.begin; panel < args.panels.end; ++panel) {
-    for (int64_t tile = 0; tile < num_tiles; ++tile) {
-      const int64_t row = args.num_rows * tile / num_tiles;
-      const int64_t rows = args.num_rows * (tile + 1) / num_tiles - row;
-      for (int lane = 0; lane < kPanelRows; lane += Ops::kLanes) {
-        kTiles[rows - 1](args, panel, lane, row);
+  int64_t panel = args.panels.begin;
+  if constexpr (Ops::kMaxPairedRows > 0 && dtype != DType::kF32 && dtype != DType::kF16) {
+    if (args.num_rows >= Ops::kMinPairedRows) {
+      for (; panel + 2 <= args.panels.end; panel += 2) {
+        all_rows<Ops, dtype, 2, Ops::kMaxPairedRows>(args, panel);
       }
     }
   }
+  for (; panel < args.panels.end; ++panel) all_rows<Ops, dtype, 1, Ops::kMaxRows>(args, panel);
 }
 
 template <class Ops>

@@ -1,0 +1,146 @@
+// One core's speed of the products and of attention, for every variant the machine has:
+//   matmul/<variant>/<type>/<rows>/<cache or memory>    fraction: of the measured int8 rate
+//   attention/<variant>/<query rows>/<cache or memory>  bytes: of keys and values
+#include <benchmark/benchmark.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/kernel_table.h"
+#include "kernels/packed_matrix.h"
+#include "kernels/peak.h"
+
+namespace forerun {
+namespace {
+
+constexpr int64_t kInputs = 576;
+constexpr int64_t kOutputs = 1536;
+// Matrices one after the other, as a step reads layers: one stays in the cache, 96 come from memory.
+constexpr int kMatricesInMemory = 96;
+
+struct MatmulOperands {
+  MatmulOperands(DType dtype, int num_matrices, int64_t num_rows)
+      : values(num_rows * kInputs, 1),
+        scale(num_rows * kInputs / kBlockInputs, 0.01f),
+        sum(scale.size(), kBlockInputs),
+        scaled_sum(scale.size(), 0.32f),
+        dense(num_rows * kInputs, 0.01f),
+        out(num_rows * kOutputs) {
+    for (int i = 0; i < num_matrices; ++i) weights.emplace_back(dtype, kOutputs, kInputs);
+    const std::vector<uint8_t> source(kOutputs * row_bytes(dtype, kInputs), 0x11);
+    for (PackedMatrix& weight : weights) {
+      weight.pack({dtype, {kOutputs, kInputs}, source.data()}, {0, weight.panels()});
+    }
+    args.quantized = {values.data(), scale.data(), sum.data(), scaled_sum.data(), kInputs};
+    args.dense = dense.data();
+    args.dense_stride = kInputs;
+    args.num_rows = num_rows;
+    args.panels = {0, kOutputs / kPanelRows};
+    args.out = out.data();
+    args.out_stride = kOutputs;
+  }
+
+  std::vector<PackedMatrix> weights;
+  std::vector<int8_t> values;
+  std::vector<float> scale;
+  std::vector<int32_t> sum;
+  std::vector<float> scaled_sum;
+  std::vector<float> dense;
+  std::vector<float> out;
+  MatmulArgs args;
+};
+
+void bench_matmul(benchmark::State& state, Isa isa, DType dtype, int64_t num_rows, int num_matrices,
+                  double peak_gmacs) {
+  MatmulOperands operands(dtype, num_matrices, num_rows);
+  const MatmulFunction matmul = kernel_table(isa).matmul;
+  size_t next = 0;
+  for (auto _ : state) {
+    operands.args.weight = &operands.weights[next];
+    matmul(operands.args);
+    benchmark::ClobberMemory();
+    next = (next + 1) % operands.weights.size();
+  }
+  const double macs = static_cast<double>(state.iterations() * num_rows * kInputs * kOutputs);
+  state.counters["fraction"] =
+      benchmark::Counter(macs / 1e9 / peak_gmacs, benchmark::Counter::kIsRate);
+  state.SetBytesProcessed(state.iterations() * kOutputs * row_bytes(dtype, kInputs));
+}
+
+void bench_attention(benchmark::State& state, Isa isa, int num_rows, int num_partitions) {
+  constexpr int64_t kHeadDim = 64;
+  const AttentionOps& ops = kernel_table(isa).attention;
+  const int64_t head_elements = page_head_elements(kHeadDim);
+  Buffer pages(2 * sizeof(uint16_t) * head_elements * kPagesPerPartition * num_partitions);
+  Buffer scratch(attention_scratch_bytes(kHeadDim));
+  std::vector<float> query(kHeadDim, 0.01f);
+  std::vector<float> out(kMaxQueryRows * kHeadDim);
+  AttentionPass pass;
+  pass.num_rows = num_rows;
+  pass.head_dim = kHeadDim;
+  pass.scratch = scratch.data();
+  for (int r = 0; r < num_rows; ++r) {
+    pass.query[r] = query.data();
+    pass.first[r] = 0;
+    pass.last[r] = int64_t{num_partitions} * kPartitionTokens;
+    pass.out[r] = out.data() + r * kHeadDim;
+  }
+  int partition = 0;
+  for (auto _ : state) {
+    pass.partition_begin = int64_t{partition} * kPartitionTokens;
+    for (int i = 0; i < kPagesPerPartition; ++i) {
+      uint16_t* page = pages.as<uint16_t>() +
+                       int64_t{partition * kPagesPerPartition + i} * 2 * head_elements;
+      pass.key_pages[i] = page;
+      pass.value_pages[i] = page + head_elements;
+    }
+    ops.pass(pass);
+    benchmark::ClobberMemory();
+    partition = (partition + 1) % num_partitions;
+  }
+  state.SetBytesProcessed(state.iterations() * kPagesPerPartition * head_elements * 4);
+  state.counters["GMAC"] = benchmark::Counter(
+      static_cast<double>(state.iterations() * num_rows * kPartitionTokens * kHeadDim * 2) / 1e9,
+      benchmark::Counter::kIsRate);
+}
+
+void register_all() {
+  Team alone(1);
+  for (const Isa isa : available_isas()) {
+    const double peak = measure_int8_gmacs(isa, alone);
+    const std::string name(isa_name(isa));
+    for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kF16}) {
+      for (const int64_t rows : {1, 2, 4, 8, 12, 16, 512}) {
+        for (const int matrices : {1, kMatricesInMemory}) {
+          benchmark::RegisterBenchmark(
+              ("matmul/" + name + "/" + std::string(traits(dtype).name) + "/" +
+               std::to_string(rows) + (matrices == 1 ? "/cache" : "/memory"))
+                  .c_str(),
+              [=](benchmark::State& state) {
+                bench_matmul(state, isa, dtype, rows, matrices, peak);
+              });
+        }
+      }
+    }
+    for (const int rows : {3, 12, 24}) {
+      for (const int partitions : {1, 2048}) {
+        benchmark::RegisterBenchmark(("attention/" + name + "/" + std::to_string(rows) +
+                                      (partitions == 1 ? "/cache" : "/memory"))
+                                         .c_str(),
+                                     [=](benchmark::State& state) {
+                                       bench_attention(state, isa, rows, partitions);
+                                     });
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace forerun
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  forerun::register_all();
+  benchmark::RunSpecifiedBenchmarks();
+}
