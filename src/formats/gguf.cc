@@ -6,6 +6,11 @@
 #include "formats/quote.h"
 
 namespace forerun {
+namespace {
+
+constexpr char kIncomplete[] = "; fetch or convert the file again";
+
+}  // namespace
 
 Result<Gguf> Gguf::open(const std::string& path, GgufTypes types) {
   Result<MappedFile> file = MappedFile::open(path);
@@ -28,7 +33,9 @@ const TensorView* Gguf::find_tensor(std::string_view name) const {
 
 Result<TensorView> Gguf::get_tensor(std::string_view name) const {
   const TensorView* view = find_tensor(name);
-  if (view == nullptr) return Error{path_ + ": tensor " + quote(name) + " is missing"};
+  if (view == nullptr) {
+    return Error{path_ + ": tensor " + quote(name) + " is missing" + kIncomplete};
+  }
   return *view;
 }
 
@@ -42,7 +49,9 @@ const GgufValue* Gguf::find(std::string_view key) const {
 template <typename T>
 Result<T> Gguf::get(std::string_view key, Result<T> (*convert)(const GgufValue&)) const {
   const GgufValue* value = find(key);
-  if (value == nullptr) return Error{path_ + ": metadata key " + quote(key) + " is missing"};
+  if (value == nullptr) {
+    return Error{path_ + ": metadata key " + quote(key) + " is missing" + kIncomplete};
+  }
   Result<T> result = convert(*value);
   if (result.ok()) return result;
   return Error{path_ + ": metadata key " + quote(key) + " " + result.error().message};

@@ -264,12 +264,14 @@ Status GgufParser::read_type(GgufTensor& tensor, const std::string& field) {
   tensor.type = find_ggml_type(*id);
   if (tensor.type == nullptr) {
     return Error{field + " has type number " + number(*id) + ", which stands for nothing; " +
-                 supported_ggml_types() + " are supported"};
+                 supported_ggml_types() +
+                 " are supported (quantise the original again to one of them)"};
   }
   const bool known = tensor.type->block_elements > 0;
   if (!known || (types_ == GgufTypes::kSupported && !tensor.type->dtype.has_value())) {
     return Error{field + " has type " + std::string(tensor.type->name) + "; " +
-                 supported_ggml_types() + " are supported"};
+                 supported_ggml_types() +
+                 " are supported (quantise the original again to one of them)"};
   }
   return {};
 }

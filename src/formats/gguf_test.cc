@@ -112,7 +112,8 @@ TEST(Gguf, NamesTheKeyThatIsMissingOrOfAnotherType) {
   const Bytes bytes = example().encode();
   const Result<Gguf> gguf = Gguf::parse(bytes, "x.gguf");
   ASSERT_TRUE(gguf.ok());
-  EXPECT_EQ(gguf->get_u64("absent").error().message, "x.gguf: metadata key 'absent' is missing");
+  EXPECT_EQ(gguf->get_u64("absent").error().message,
+            "x.gguf: metadata key 'absent' is missing; fetch or convert the file again");
   EXPECT_EQ(gguf->get_u64("signed").error().message,
             "x.gguf: metadata key 'signed' is -7; it must not be negative");
   EXPECT_EQ(gguf->find("large")->to_i64().error().message,
@@ -137,7 +138,8 @@ TEST(Gguf, NamesTheKeyThatIsMissingOrOfAnotherType) {
             "x.gguf: metadata key 'tokens' is array of 3 string; an array of numbers is expected");
   EXPECT_EQ(gguf->get_f32s("flag").error().message,
             "x.gguf: metadata key 'flag' is bool; an array of numbers is expected");
-  EXPECT_EQ(gguf->get_tensor("blk.1.w").error().message, "x.gguf: tensor 'blk.1.w' is missing");
+  EXPECT_EQ(gguf->get_tensor("blk.1.w").error().message,
+            "x.gguf: tensor 'blk.1.w' is missing; fetch or convert the file again");
 }
 
 TEST(Gguf, DefaultsStandForMissingKeysOnly) {
@@ -304,7 +306,8 @@ TEST(Gguf, RefusesOddShapes) {
 }
 
 TEST(Gguf, RefusesTypesItDoesNotKnow) {
-  const std::string supported = "F32, F16, Q4_0, Q4_1, Q8_0, BF16 are supported";
+  const std::string supported =
+      "F32, F16, Q4_0, Q4_1, Q8_0, BF16 are supported (quantise the original again to one of them)";
   expect_error(RawFile(3, 1, 0).tensor("w", {256}, 12, 0).data(144),
                "tensor 'w' has type Q4_K; " + supported);
   expect_error(RawFile(3, 1, 0).tensor("w", {256}, 31, 0).data(144),
