@@ -8,7 +8,13 @@ namespace forerun {
 namespace {
 
 // Bytes of one panel's record: 16 rows of one block of the dtype.
-int64_t record_bytes(DType dtype) { return int64_t{kPanelRows} * traits(dtype).block_bytes; }
+int64_t record_bytes(DType dtype) {
+  return int64_t{kPanelRows} * traits(dtype).block_bytes;
+}
+
+int64_t bytes_of_panel(DType dtype, int64_t columns) {
+  return columns / traits(dtype).block_elements * record_bytes(dtype);
+}
 
 // Spreads the 4-byte groups of one source row over the vectors of a record.
 void spread(const uint8_t* source, int num_groups, int lane, uint8_t flip, uint8_t* vectors) {
@@ -48,11 +54,23 @@ void pack_block(DType dtype, const uint8_t* block, int lane, uint8_t* record) {
 
 }  // namespace
 
-PackedMatrix::PackedMatrix(DType dtype, int64_t rows, int64_t columns)
-    : dtype_(dtype), rows_(rows), columns_(columns) {
+PackedMatrix::PackedMatrix(DType dtype, int64_t rows, int64_t columns, uint8_t* memory)
+    : dtype_(dtype),
+      rows_(rows),
+      columns_(columns),
+      panel_bytes_(bytes_of_panel(dtype, columns)),
+      data_(memory) {
   CHECK(columns % traits(dtype).block_elements == 0, "columns must be whole blocks");
-  panel_bytes_ = columns / traits(dtype).block_elements * record_bytes(dtype);
-  data_ = Buffer(static_cast<size_t>(panels() * panel_bytes_));
+}
+
+PackedMatrix::PackedMatrix(DType dtype, int64_t rows, int64_t columns)
+    : PackedMatrix(dtype, rows, columns, nullptr) {
+  owned_ = Buffer(size_bytes());
+  data_ = owned_.data();
+}
+
+size_t PackedMatrix::size_bytes(DType dtype, int64_t rows, int64_t columns) {
+  return PackedMatrix(dtype, rows, columns, nullptr).size_bytes();
 }
 
 void PackedMatrix::pack(const TensorView& source, Range panels, const int32_t* row_order) {
@@ -62,7 +80,7 @@ void PackedMatrix::pack(const TensorView& source, Range panels, const int32_t* r
   const int64_t block_bytes = traits(dtype_).block_bytes;
   const int64_t record = record_bytes(dtype_);
   for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-    uint8_t* out = data_.data() + panel * panel_bytes_;
+    uint8_t* out = data_ + panel * panel_bytes_;
     for (int lane = 0; lane < kPanelRows; ++lane) {
       const int64_t row = panel * kPanelRows + lane;
       if (row >= rows_) break;

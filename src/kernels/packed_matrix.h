@@ -27,9 +27,13 @@ constexpr int kBlockInputs = 32;
 class PackedMatrix final {
  public:
   PackedMatrix() = default;
-  // Room for a matrix; `pack` fills it. The dtype is one of F32, F16, Q8_0, Q4_0, Q4_1, and columns a
-  // multiple of the dtype's block.
+  // Room for a matrix; `pack` fills it. The dtype is one of F32, F16, Q8_0, Q4_0, Q4_1, and columns
+  // a multiple of the dtype's block.
   PackedMatrix(DType dtype, int64_t rows, int64_t columns);
+  // The same in memory of the caller: size_bytes(…) bytes, zero, beginning a cache line, outliving
+  // this.
+  PackedMatrix(DType dtype, int64_t rows, int64_t columns, uint8_t* memory);
+  static size_t size_bytes(DType dtype, int64_t rows, int64_t columns);
 
   // Repacks panels [first, last) of a source with this dtype and shape. `row_order`, when given, is
   // the source row of each packed row. Calls for disjoint panels may run at once.
@@ -40,8 +44,8 @@ class PackedMatrix final {
   int64_t columns() const { return columns_; }
   int64_t panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
   int64_t panel_bytes() const { return panel_bytes_; }
-  const uint8_t* panel(int64_t index) const { return data_.data() + index * panel_bytes_; }
-  size_t size_bytes() const { return data_.size_bytes(); }
+  const uint8_t* panel(int64_t index) const { return data_ + index * panel_bytes_; }
+  size_t size_bytes() const { return static_cast<size_t>(panels() * panel_bytes_); }
   // Whether products read activations quantised to int8 (true) or as f32.
   bool is_quantized() const { return dtype_ != DType::kF32 && dtype_ != DType::kF16; }
 
@@ -50,7 +54,8 @@ class PackedMatrix final {
   int64_t rows_ = 0;
   int64_t columns_ = 0;
   int64_t panel_bytes_ = 0;
-  Buffer data_;
+  Buffer owned_;
+  uint8_t* data_ = nullptr;
 };
 
 }  // namespace forerun

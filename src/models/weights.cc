@@ -19,18 +19,30 @@ bool has_packed_layout(DType dtype) {
     case DType::kF16:
     case DType::kQ8_0:
     case DType::kQ4_0:
-    case DType::kQ4_1: return true;
-    default: return false;
+    case DType::kQ4_1:
+      return true;
+    default:
+      return false;
   }
 }
 
-struct PackJob {
+// A matrix that is to be packed.
+struct PackedTensor {
   PackedMatrix* matrix;
   TensorView source;
-  Range panels;
   const int32_t* row_order;
   uint64_t name_hash;
+  int64_t offset_bytes;  // in the memory of all
 };
+
+struct PackJob {
+  const PackedTensor* tensor;
+  Range panels;
+};
+
+int64_t whole_lines(size_t bytes) {
+  return static_cast<int64_t>((bytes + 63) / 64 * 64);
+}
 
 // Mixes bytes eight at a time; good enough to tell two checkpoints apart, fast enough to read
 // everything.
@@ -77,16 +89,14 @@ class Loader {
     const TensorView view = find(name, {rows, columns});
     if (view.data == nullptr) return;
     if (!has_packed_layout(view.dtype)) {
-      fail(name + " is " + std::string(traits(view.dtype).name) +
-           ", which the engine has no matrix product for; it has F32, F16, Q8_0, Q4_0 and Q4_1");
+      fail(file_.path() + ": " + name + " is " + std::string(traits(view.dtype).name) +
+           "; the engine multiplies F32, F16, Q8_0, Q4_0 and Q4_1 (quantise the original again to "
+           "one of them)");
       return;
     }
-    out = PackedMatrix(view.dtype, rows, columns);
-    for (int64_t panel = 0; panel < out.panels(); panel += kPanelsPerJob) {
-      jobs_.push_back({&out, view, {panel, std::min(out.panels(), panel + kPanelsPerJob)},
-                       row_order.empty() ? nullptr : row_order.data(), hash_name(name)});
-    }
-    packed_bytes_ += static_cast<int64_t>(out.size_bytes());
+    matrices_.push_back({&out, view, row_order.empty() ? nullptr : row_order.data(),
+                         hash_name(name), packed_bytes_});
+    packed_bytes_ += whole_lines(PackedMatrix::size_bytes(view.dtype, rows, columns));
     file_bytes_ += view.num_bytes();
   }
 
@@ -112,19 +122,23 @@ class Loader {
     fingerprint_.fetch_add(hash_bytes(view.data, view.num_bytes(), hash_name(name)));
   }
 
-  void run(Team& team, const LoadProgress& progress) {
+  // Packs everything. The matrices stand in the returned memory, in the order they were named.
+  Buffer run(Team& team, const LoadProgress& progress) {
+    Buffer memory(static_cast<size_t>(packed_bytes_));
+    const std::vector<PackJob> jobs = place(memory);
     std::atomic<size_t> next{0};
     team.run([&](int member) {
-      for (size_t i = next++; i < jobs_.size(); i = next++) {
-        const PackJob& job = jobs_[i];
-        job.matrix->pack(job.source, job.panels, job.row_order);
+      for (size_t i = next++; i < jobs.size(); i = next++) {
+        const PackJob& job = jobs[i];
+        job.tensor->matrix->pack(job.tensor->source, job.panels, job.tensor->row_order);
         hash_job(job);
         if (member == 0 && progress) {
-          progress(static_cast<double>(i + 1) / static_cast<double>(jobs_.size()));
+          progress(static_cast<double>(i + 1) / static_cast<double>(jobs.size()));
         }
       }
     });
     if (progress) progress(1.0);
+    return memory;
   }
 
   const Status& status() const { return status_; }
@@ -133,19 +147,33 @@ class Loader {
   int64_t file_bytes() const { return file_bytes_; }
 
  private:
+  std::vector<PackJob> place(Buffer& memory) {
+    std::vector<PackJob> jobs;
+    for (const PackedTensor& tensor : matrices_) {
+      PackedMatrix& matrix = *tensor.matrix;
+      matrix = PackedMatrix(tensor.source.dtype, tensor.source.shape[0], tensor.source.shape[1],
+                            memory.data() + tensor.offset_bytes);
+      for (int64_t panel = 0; panel < matrix.panels(); panel += kPanelsPerJob) {
+        jobs.push_back({&tensor, {panel, std::min(matrix.panels(), panel + kPanelsPerJob)}});
+      }
+    }
+    return jobs;
+  }
+
   // Sums of the parts' hashes: the same whatever order the team takes them in.
   void hash_job(const PackJob& job) {
-    const int64_t stride = row_bytes(job.source.dtype, job.matrix->columns());
+    const PackedTensor& tensor = *job.tensor;
+    const int64_t stride = row_bytes(tensor.source.dtype, tensor.matrix->columns());
     const int64_t begin = job.panels.begin * kPanelRows;
-    const int64_t end = std::min(job.matrix->rows(), job.panels.end * kPanelRows);
-    fingerprint_.fetch_add(hash_bytes(job.source.data + begin * stride, (end - begin) * stride,
-                                      job.name_hash + static_cast<uint64_t>(begin)));
+    const int64_t end = std::min(tensor.matrix->rows(), job.panels.end * kPanelRows);
+    fingerprint_.fetch_add(hash_bytes(tensor.source.data + begin * stride, (end - begin) * stride,
+                                      tensor.name_hash + static_cast<uint64_t>(begin)));
   }
 
   const Gguf& file_;
   const ModelDescriptor& model_;
   Status status_;
-  std::vector<PackJob> jobs_;
+  std::vector<PackedTensor> matrices_;
   std::atomic<uint64_t> fingerprint_{0};
   int64_t packed_bytes_ = 0;
   int64_t file_bytes_ = 0;
@@ -197,7 +225,7 @@ Result<ModelWeights> load_weights(const Gguf& file, const ModelDescriptor& model
   if (!loader.status().ok()) return loader.status().error();
   if (!tied) loader.hash(weights.embedding, "token_embd.weight");
 
-  loader.run(team, progress);
+  weights.matrix_memory = loader.run(team, progress);
   weights.fingerprint = loader.fingerprint();
   weights.packed_bytes = loader.packed_bytes();
   weights.file_bytes_per_step = loader.file_bytes();

@@ -10,6 +10,7 @@
 #include "formats/gguf.h"
 #include "kernels/packed_matrix.h"
 #include "models/descriptor.h"
+#include "tensor/buffer.h"
 
 namespace forerun {
 
@@ -31,8 +32,11 @@ struct ModelWeights {
   std::vector<LayerWeights> layers;
   std::vector<float> output_norm;  // [d_model]
   PackedMatrix output;             // [vocab_size, d_model]; the embedding packed when tied
-  uint64_t fingerprint = 0;        // of every tensor's bytes
-  int64_t packed_bytes = 0;        // of all PackedMatrix
+  // Where all of them stand, in the order a step reads them: one piece, so that large pages can
+  // back it (a matrix alone is often smaller than one).
+  Buffer matrix_memory;
+  uint64_t fingerprint = 0;  // of every tensor's bytes
+  int64_t packed_bytes = 0;  // of all PackedMatrix
   // The file's bytes one decode step reads: every matrix once, as stored (never our layout), the
   // embedding only where it is the output matrix.
   int64_t file_bytes_per_step = 0;
