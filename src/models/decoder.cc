@@ -46,15 +46,15 @@ std::array<int, 3> tap_layers(int num_layers) {
   return {std::min(1, last), num_layers / 2, last};
 }
 
-Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) const {
+Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) {
   Operand operand;
   const int64_t padded = whole_blocks(columns);
   const int64_t blocks = padded / kBlockInputs;
-  operand.values = Buffer(rows * padded);
-  operand.scale = Buffer(rows * blocks * sizeof(float));
-  operand.sum = Buffer(rows * blocks * sizeof(int32_t));
-  operand.scaled_sum = Buffer(rows * blocks * sizeof(float));
-  operand.dense = Buffer(rows * padded * sizeof(float));
+  operand.values = arena_.take(rows * padded);
+  operand.scale = arena_.take(rows * blocks * sizeof(float));
+  operand.sum = arena_.take(rows * blocks * sizeof(int32_t));
+  operand.scaled_sum = arena_.take(rows * blocks * sizeof(float));
+  operand.dense = arena_.take(rows * padded * sizeof(float));
   operand.quantized = {operand.values.as<int8_t>(), operand.scale.as<float>(),
                        operand.sum.as<int32_t>(), operand.scaled_sum.as<float>(), padded};
   operand.dense_stride = padded;
@@ -77,23 +77,23 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
   const int64_t padded = padded_head_dim(model.head_dim);
   positions_.resize(rows);
   row_group_.resize(rows);
-  hidden_ = Buffer(rows * whole_panels(model.d_model) * sizeof(float));
+  hidden_ = arena_.take(rows * whole_panels(model.d_model) * sizeof(float));
   normed_ = make_operand(rows, model.d_model);
   attended_ = make_operand(rows, model.q_dim());
   activated_ = make_operand(rows, model.d_ff);
-  qkv_ = Buffer(rows * qkv_stride_ * sizeof(float));
-  rotation_ = Buffer(rows * model.head_dim * sizeof(float));
-  partials_ = Buffer(plan_.partial_capacity() * padded * sizeof(float));
-  partial_states_ = Buffer(plan_.partial_capacity() * sizeof(AttentionState));
-  logits_ = Buffer(limits.max_logit_rows * logits_stride_ * sizeof(float));
+  qkv_ = arena_.take(rows * qkv_stride_ * sizeof(float));
+  rotation_ = arena_.take(rows * model.head_dim * sizeof(float));
+  partials_ = arena_.take(plan_.partial_capacity() * padded * sizeof(float));
+  partial_states_ = arena_.take(plan_.partial_capacity() * sizeof(AttentionState));
+  logits_ = arena_.take(limits.max_logit_rows * logits_stride_ * sizeof(float));
   const int64_t widest = std::max({model.d_model, model.q_dim(), model.d_ff});
   scratch_.resize(team.size());
   for (MemberScratch& scratch : scratch_) {
-    scratch.attention = Buffer(attention_scratch_bytes(model.head_dim));
-    scratch.tail_pages = Buffer(2 * kPagesPerPartition * page_head_elements(model.head_dim) *
+    scratch.attention = arena_.take(attention_scratch_bytes(model.head_dim));
+    scratch.tail_pages = arena_.take(2 * kPagesPerPartition * page_head_elements(model.head_dim) *
                                 sizeof(uint16_t));
-    scratch.tile_out = Buffer(2 * kMaxQueryRows * padded * sizeof(float));
-    scratch.gate_up = Buffer(rows * 2 * kFfnChunk * sizeof(float));
+    scratch.tile_out = arena_.take(2 * kMaxQueryRows * padded * sizeof(float));
+    scratch.gate_up = arena_.take(rows * 2 * kFfnChunk * sizeof(float));
     scratch.rows = make_operand(kRowsPreparedAlone, widest);
   }
 }

@@ -13,7 +13,7 @@
 #include "models/descriptor.h"
 #include "models/step.h"
 #include "models/weights.h"
-#include "tensor/buffer.h"
+#include "tensor/arena.h"
 
 namespace forerun {
 
@@ -21,8 +21,8 @@ namespace forerun {
 // others counts to the part before the barrier.
 enum class StepPart : uint8_t { kPrepare, kNorm, kQkv, kRope, kAttention, kOutput, kFfn, kLogits };
 constexpr std::array<std::string_view, 8> kStepPartNames = {
-    "prepare", "norm+quantise", "qkv", "rope+store", "attention", "attention output", "ffn",
-    "logits"};
+    "prepare",   "norm+quantise",    "qkv", "rope+store",
+    "attention", "attention output", "ffn", "logits"};
 
 // The layers whose inputs a step can expose, ascending: 2, n/2, n−3, each clamped to 0 … n−1; where
 // these are not three different ones, 1, n/2, n−1.
@@ -45,8 +45,8 @@ class Decoder final {
   // pages cover the groups' slots (CHECKed: the engine has validated requests before).
   void step(const StepInput& input, KvPool& pool);
 
-  // Logits of the i-th of the last step's logit_rows: [vocab_size], overwritten by the next step. The
-  // caller may write there.
+  // Logits of the i-th of the last step's logit_rows: [vocab_size], overwritten by the next step.
+  // The caller may write there.
   float* logits(int64_t i) { return logits_.as<float>() + i * logits_stride_; }
 
   const Limits& limits() const { return limits_; }
@@ -70,8 +70,8 @@ class Decoder final {
   Team& team_;
   const Limits limits_;
   const int64_t logits_stride_;
-  const int64_t qkv_stride_;   // floats: q, k, v, each up to a whole panel
-  const int64_t act_stride_;   // d_ff up to a whole block
+  const int64_t qkv_stride_;                // floats: q, k, v, each up to a whole panel
+  const int64_t act_stride_;                // d_ff up to a whole block
   std::vector<float> inverse_frequencies_;  // [head_dim / 2]
   AttentionPlan plan_;
 
@@ -81,29 +81,31 @@ class Decoder final {
   std::vector<int64_t> positions_;  // [rows]
   std::vector<int32_t> row_group_;  // [rows]
 
-  // Activations. "Operand" buffers hold a product's left side, quantised and as floats.
+  // Activations, all of them in the arena. "Operand" pieces hold a product's left side, quantised
+  // and as floats.
+  Arena arena_;
   struct Operand {
-    Buffer values, scale, sum, scaled_sum, dense;
+    ArenaPiece values, scale, sum, scaled_sum, dense;
     QuantizedRows quantized;
     int64_t dense_stride = 0;
   };
-  Operand make_operand(int64_t rows, int64_t columns) const;
+  Operand make_operand(int64_t rows, int64_t columns);
 
-  Buffer hidden_;     // [max_rows, d_model] the residual stream
-  Operand normed_;    // [max_rows, d_model]
-  Operand attended_;  // [max_rows, q_dim]
-  Operand activated_; // [max_rows, d_ff]
-  Buffer qkv_;        // [max_rows, qkv_stride]
-  Buffer rotation_;   // [max_rows, head_dim] cosines, then sines
-  Buffer partials_;   // [partial_capacity, padded head_dim]
-  Buffer partial_states_;  // [partial_capacity] AttentionState
-  Buffer logits_;
+  ArenaPiece hidden_;          // [max_rows, d_model] the residual stream
+  Operand normed_;             // [max_rows, d_model]
+  Operand attended_;           // [max_rows, q_dim]
+  Operand activated_;          // [max_rows, d_ff]
+  ArenaPiece qkv_;             // [max_rows, qkv_stride]
+  ArenaPiece rotation_;        // [max_rows, head_dim] cosines, then sines
+  ArenaPiece partials_;        // [partial_capacity, padded head_dim]
+  ArenaPiece partial_states_;  // [partial_capacity] AttentionState
+  ArenaPiece logits_;
   struct MemberScratch {
-    Buffer attention;   // attention_scratch_bytes
-    Buffer tail_pages;  // one partition of one head's keys and values, gathered
-    Buffer tile_out;    // [kMaxQueryRows, padded head_dim] twice: partial, merged
-    Buffer gate_up;     // [max_rows, 2 · 32]
-    Operand rows;       // a few rows every member prepares for itself
+    ArenaPiece attention;   // attention_scratch_bytes
+    ArenaPiece tail_pages;  // one partition of one head's keys and values, gathered
+    ArenaPiece tile_out;    // [kMaxQueryRows, padded head_dim] twice: partial, merged
+    ArenaPiece gate_up;     // [max_rows, 2 · 32]
+    Operand rows;           // a few rows every member prepares for itself
   };
   std::vector<MemberScratch> scratch_;
 
