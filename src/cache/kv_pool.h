@@ -37,7 +37,7 @@ class KvPool final {
   const KvShape& shape() const { return shape_; }
   int num_pages() const { return num_pages_; }
 
-  // f16, one head of one page.
+  // 16-bit floats, one head of one page.
   uint16_t* keys(int page, int layer, int head) {
     return memory_.as<uint16_t>() + page * page_elements_ + layer * layer_elements_ +
            head * head_elements_;

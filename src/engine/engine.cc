@@ -62,7 +62,7 @@ std::string make_fingerprint(const Model& model, const KernelTable& kernels) {
   std::snprintf(hex.data(), hex.size(), "%016llx",
                 static_cast<unsigned long long>(model.weights().fingerprint));
   return "forerun-" + std::string(kVersion) + "-" + hex.data() + "-" + std::string(kernels.name) +
-         "-f16";
+         "-kv" + std::string(traits(kernels.attention.stored).name);
 }
 
 // Seconds of the fastest of a few steps of `rows` rows at a depth. All pages of the table are page 0:

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 
+#include "tensor/dtype.h"
+
 namespace forerun {
 
-// Keys and values live in pages of 32 positions. One head of one page, in f16, head_dim rounded up
-// to a multiple of 16 (the added elements stay zero):
+// Keys and values live in pages of 32 positions. One head of one page, in 16 bits (AttentionOps::
+// stored), head_dim rounded up to a multiple of 16 (the added elements stay zero):
 //   keys    [head_dim / 2][32 positions][2]       pairs of dimensions side by side
 //   values  [16 position pairs][head_dim][2]      pairs of positions side by side
 // so that one vector of dot-product pairs serves 16 keys, or 16 dimensions.
@@ -18,13 +20,13 @@ constexpr int kPagesPerPartition = kPartitionTokens / kPageTokens;
 constexpr int kMaxQueryRows = 24;
 
 constexpr int64_t padded_head_dim(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
-// f16 elements of one head of one page, keys or values.
+// Elements of one head of one page, keys or values.
 constexpr int64_t page_head_elements(int64_t head_dim) {
   return kPageTokens * padded_head_dim(head_dim);
 }
 
-// One head's key and value at `position` of the page that holds it, rounded to f16; values beyond
-// f16's range are clipped to it and NaN becomes a number, so that no stored key can poison another
+// One head's key and value at `position` of the page that holds it, rounded to what is stored; values
+// beyond f16's range are clipped to it and NaN becomes a number, so that no stored key can poison another
 // row (the row it came from carries the NaN to its own logits).
 using StoreKeyValueFunction = void (*)(const float* key, const float* value, int64_t head_dim,
                                        int64_t position, uint16_t* key_page, uint16_t* value_page);
@@ -39,7 +41,7 @@ using StoreKeyValueFunction = void (*)(const float* key, const float* value, int
 // ascending, then a fixed tree; outputs over position pairs ascending. Positions outside a row's
 // range have weight 0, and adding them changes nothing, so a row's bits do not depend on the other
 // rows of the pass. The bf16 form rounds q, keys, values and weights to bf16 first and sums the
-// rounded weights.
+// rounded weights, over 16 lanes by pairs of positions.
 struct AttentionPass {
   int num_rows = 0;
   int64_t head_dim = 0;
@@ -81,6 +83,8 @@ void copy_page_slot(const uint16_t* from_keys, const uint16_t* from_values, int6
                     uint16_t* to_keys, uint16_t* to_values, int64_t to_slot, int64_t head_dim);
 
 struct AttentionOps {
+  DType stored;  // of keys and values: kBF16 where the dot products are, as reading then rounds
+                 // nothing, else kF16
   StoreKeyValueFunction store_key_value;
   AttentionPassFunction pass;
   MergePartitionFunction merge;

@@ -192,7 +192,9 @@ class SoftmaxReference final {
 
  private:
   double rounded(float value) const { return bf16_ ? bf16_to_f32(f32_to_bf16(value)) : value; }
-  double stored(float value) const { return rounded(f16_to_f32(f32_to_f16(value))); }
+  double stored(float value) const {
+    return bf16_ ? rounded(value) : f16_to_f32(f32_to_f16(value));
+  }
 
   std::vector<double> scores_of(const Row& row) const {
     std::vector<double> scores;
@@ -223,8 +225,12 @@ class SoftmaxReference final {
 class Attention : public testing::TestWithParam<Isa> {
  protected:
   const AttentionOps& ops() const { return kernel_table(GetParam()).attention; }
-  bool is_bf16() const {
-    return kernel_table(GetParam()).name.find("+bf16") != std::string_view::npos;
+  bool is_bf16() const { return ops().stored == DType::kBF16; }
+  uint16_t to_stored(float value) const {
+    return is_bf16() ? f32_to_bf16(value) : f32_to_f16(value);
+  }
+  float from_stored(uint16_t value) const {
+    return is_bf16() ? bf16_to_f32(value) : f16_to_f32(value);
   }
 };
 
@@ -237,8 +243,8 @@ TEST_P(Attention, StoresAPositionWhereTheLayoutSaysAndNothingElse) {
       Context context = sequence.store(ops(), kPageTokens * 2, position, position + 1, 1);
       Context expected(head_dim, kPageTokens * 2, 1);
       for (int64_t d = 0; d < head_dim; ++d) {
-        expected.key(position, d) = f32_to_f16(sequence.keys[position * head_dim + d]);
-        expected.value(position, d) = f32_to_f16(sequence.values[position * head_dim + d]);
+        expected.key(position, d) = to_stored(sequence.keys[position * head_dim + d]);
+        expected.value(position, d) = to_stored(sequence.values[position * head_dim + d]);
       }
       ASSERT_EQ(context.keys, expected.keys) << "head_dim " << head_dim << " at " << position;
       ASSERT_EQ(context.values, expected.values) << "head_dim " << head_dim << " at " << position;
@@ -255,12 +261,12 @@ TEST_P(Attention, StoresWhatF16CannotHoldAsFinite) {
   ops().store_key_value(numbers.data(), numbers.data(), kHeadDim, /*position=*/5,
                         context.keys[0].data(), context.values[0].data());
   for (int64_t d = 0; d < kHeadDim; ++d) {
-    const float key = f16_to_f32(context.key(5, d));
-    const float value = f16_to_f32(context.value(5, d));
+    const float key = from_stored(context.key(5, d));
+    const float value = from_stored(context.value(5, d));
     ASSERT_TRUE(std::isfinite(key)) << numbers[d];
     ASSERT_TRUE(std::isfinite(value)) << numbers[d];
     if (std::isnan(numbers[d])) continue;
-    const float expected = f16_to_f32(f32_to_f16(std::clamp(numbers[d], -65504.0f, 65504.0f)));
+    const float expected = from_stored(to_stored(std::clamp(numbers[d], -65504.0f, 65504.0f)));
     ASSERT_TRUE(same_bits(key, expected)) << numbers[d];
     ASSERT_TRUE(same_bits(value, expected)) << numbers[d];
   }

@@ -77,6 +77,7 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
   const int64_t padded = padded_head_dim(model.head_dim);
   positions_.resize(rows);
   row_group_.resize(rows);
+  page_rows_.reserve(rows);
   hidden_ = arena_.take(rows * whole_panels(model.d_model) * sizeof(float));
   normed_ = make_operand(rows, model.d_model);
   attended_ = make_operand(rows, model.q_dim());
@@ -103,6 +104,7 @@ void Decoder::prepare(const StepInput& input, const KvPool& pool) {
   CHECK(num_rows <= limits_.max_rows, "more rows than the decoder was made for");
   CHECK(static_cast<int64_t>(input.logit_rows.size()) <= limits_.max_logit_rows,
         "more logit rows than the decoder was made for");
+  page_rows_.clear();
   int64_t row = 0;
   for (size_t g = 0; g < input.groups.size(); ++g) {
     const RowGroup& group = input.groups[g];
@@ -115,6 +117,9 @@ void Decoder::prepare(const StepInput& input, const KvPool& pool) {
       CHECK(parent < i, "a tree row's parent comes before it");
       positions_[row + i] = parent < 0 ? group.first_slot : positions_[row + parent] + 1;
       row_group_[row + i] = static_cast<int32_t>(g);
+      const bool starts_page = i == 0 || (group.first_slot + i) % kPageTokens == 0;
+      if (starts_page) page_rows_.push_back({row + i, row + i});
+      page_rows_.back().end = row + i + 1;
     }
     row += group.num_rows;
   }
@@ -319,27 +324,33 @@ class Decoder::Region {
     }
   }
 
+  // Rows whose keys share a page go to one member per head: a page's cache lines hold all its
+  // positions, and two members writing them would hand each line to and fro.
   void rotate_and_store(int layer) {
+    const Range tasks = mine(static_cast<int64_t>(d_.page_rows_.size()) * model_.num_kv_heads);
+    for (int64_t task = tasks.begin; task < tasks.end; ++task) {
+      const Range rows = d_.page_rows_[task / model_.num_kv_heads];
+      const int head = static_cast<int>(task % model_.num_kv_heads);
+      for (int64_t row = rows.begin; row < rows.end; ++row) rotate_and_store(layer, row, head);
+    }
+  }
+
+  void rotate_and_store(int layer, int64_t row, int head) {
     const float scale = 1.44269504f / std::sqrt(static_cast<float>(model_.head_dim));
     const int group_size = model_.group_size();
-    const Range tasks = mine(num_rows_ * model_.num_kv_heads);
-    for (int64_t task = tasks.begin; task < tasks.end; ++task) {
-      const int64_t row = task / model_.num_kv_heads;
-      const int head = static_cast<int>(task % model_.num_kv_heads);
-      const float* cosine = d_.rotation_.as<float>() + row * model_.head_dim;
-      const float* sine = cosine + model_.head_dim / 2;
-      for (int i = 0; i < group_size; ++i) {
-        ops_.rope(cosine, sine, scale, model_.head_dim, query(row, head * group_size + i));
-      }
-      ops_.rope(cosine, sine, 1.0f, model_.head_dim, key(row, head));
-      const int32_t g = d_.row_group_[row];
-      const RowGroup& group = d_.input_->groups[g];
-      const int64_t slot = group.first_slot + row - d_.plan_.group_row(g);
-      const int page = group.pages[slot / kPageTokens];
-      d_.kernels_.attention.store_key_value(key(row, head), value(row, head), model_.head_dim, slot,
-                                            d_.pool_->keys(page, layer, head),
-                                            d_.pool_->values(page, layer, head));
+    const float* cosine = d_.rotation_.as<float>() + row * model_.head_dim;
+    const float* sine = cosine + model_.head_dim / 2;
+    for (int i = 0; i < group_size; ++i) {
+      ops_.rope(cosine, sine, scale, model_.head_dim, query(row, head * group_size + i));
     }
+    ops_.rope(cosine, sine, 1.0f, model_.head_dim, key(row, head));
+    const int32_t g = d_.row_group_[row];
+    const RowGroup& group = d_.input_->groups[g];
+    const int64_t slot = group.first_slot + row - d_.plan_.group_row(g);
+    const int page = group.pages[slot / kPageTokens];
+    d_.kernels_.attention.store_key_value(key(row, head), value(row, head), model_.head_dim, slot,
+                                          d_.pool_->keys(page, layer, head),
+                                          d_.pool_->values(page, layer, head));
   }
 
   void attend(int layer) {

@@ -80,6 +80,7 @@ class Decoder final {
   KvPool* pool_ = nullptr;
   std::vector<int64_t> positions_;  // [rows]
   std::vector<int32_t> row_group_;  // [rows]
+  std::vector<Range> page_rows_;    // the rows again, those of one group and page together
 
   // Activations, all of them in the arena. "Operand" pieces hold a product's left side, quantised
   // and as floats.

@@ -9,15 +9,12 @@ namespace {
 struct Bf16Dot {
   using Operand = uint16_t;
 
-  static void convert_page(const uint16_t* f16, int64_t count, uint16_t* out,
-                           const uint16_t* ahead) {
-    for (int64_t i = 0; i < count; i += 32) {
-      __builtin_prefetch(ahead + i);
-      const __m512 low = F32x16::load_f16(f16 + i).v;
-      const __m512 high = F32x16::load_f16(f16 + i + 16).v;
-      _mm512_storeu_si512(out + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-    }
+  // Keys and values are rounded to bf16 once, when written, rather than by every reader.
+  static constexpr DType kStored = DType::kBF16;
+  static void store(F32x16 values, uint16_t* out) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), (__m256i)_mm512_cvtneps_pbh(values.v));
   }
+
   static void convert_row(const float* row, int64_t count, uint16_t* out) {
     int64_t i = 0;
     for (; i + 16 <= count; i += 16) {
@@ -26,10 +23,13 @@ struct Bf16Dot {
     }
     for (; i < count; ++i) out[i] = f32_to_bf16(row[i]);
   }
-  static F32x16 store_weights(F32x16 weights, uint16_t* out) {
-    const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(weights.v);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), rounded);
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded), 16))};
+  static constexpr int kExpDegree = 5;  // far inside bf16's half unit of 2^-9
+  // A lane sums the rounded weights of one pair of positions.
+  static F32x16 store_weights(F32x16 low, F32x16 high, uint16_t* out, F32x16 total) {
+    const __m512bh weights = _mm512_cvtne2ps_pbh(high.v, low.v);
+    _mm512_storeu_si512(out, (__m512i)weights);
+    const auto ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+    return {_mm512_dpbf16_ps(total.v, weights, ones)};
   }
 
   static __m512bh broadcast(const uint16_t* pair) {
@@ -39,51 +39,63 @@ struct Bf16Dot {
   }
   static __m512bh load(const uint16_t* p) { return (__m512bh)_mm512_loadu_si512(p); }
 
-  // Rows by 32 keys. Twelve rows take 24 of the 32 registers.
-  static constexpr int kScoreRows = 12;
-  template <int kRows>
-  static void score_rows(const uint16_t* q, int64_t head_dim, const uint16_t* keys,
+  // Rows by 32 keys of kPages pages: 24 of the 32 registers, so that each of the two ports has as
+  // many independent sums as an instruction takes cycles.
+  template <int kRows, int kPages>
+  static void score_rows(const uint16_t* q, int64_t head_dim, const uint16_t* const* pages,
                          float* scores) {
-    __m512 low[kRows];
-    __m512 high[kRows];
-    for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm512_setzero_ps();
+    __m512 acc[kPages][2][kRows];
+    for (int p = 0; p < kPages; ++p) {
+      for (int r = 0; r < kRows; ++r) acc[p][0][r] = acc[p][1][r] = _mm512_setzero_ps();
+    }
     for (int64_t pair = 0; pair < head_dim / 2; ++pair) {
-      const __m512bh key_low = load(keys + pair * 64);
-      const __m512bh key_high = load(keys + pair * 64 + 32);
+      __m512bh keys[kPages][2];
+      for (int p = 0; p < kPages; ++p) {
+        keys[p][0] = load(pages[p] + pair * 64);
+        keys[p][1] = load(pages[p] + pair * 64 + 32);
+      }
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
         const __m512bh query = broadcast(q + r * head_dim + 2 * pair);
-        low[r] = _mm512_dpbf16_ps(low[r], key_low, query);
-        high[r] = _mm512_dpbf16_ps(high[r], key_high, query);
+        for (int p = 0; p < kPages; ++p) {
+          acc[p][0][r] = _mm512_dpbf16_ps(acc[p][0][r], keys[p][0], query);
+          acc[p][1][r] = _mm512_dpbf16_ps(acc[p][1][r], keys[p][1], query);
+        }
       }
     }
-    for (int r = 0; r < kRows; ++r) {
-      _mm512_storeu_ps(scores + r * kPartitionTokens, low[r]);
-      _mm512_storeu_ps(scores + r * kPartitionTokens + 16, high[r]);
+    for (int p = 0; p < kPages; ++p) {
+      for (int r = 0; r < kRows; ++r) {
+        float* out = scores + r * kPartitionTokens + p * kPageTokens;
+        _mm512_storeu_ps(out, acc[p][0][r]);
+        _mm512_storeu_ps(out + 16, acc[p][1][r]);
+      }
     }
   }
 
-  static void scores(const uint16_t* q, int num_rows, int64_t head_dim, const uint16_t* keys,
-                     float* scores) {
-    const auto rows_from = [&](int r) {
-      return std::pair(q + r * head_dim, scores + r * kPartitionTokens);
-    };
+  template <int kPages>
+  static void score_pages(const uint16_t* q, int num_rows, int64_t head_dim,
+                          const uint16_t* const* pages, float* scores) {
+    constexpr int kMostRows = 12 / kPages;
     int r = 0;
-    for (; r + kScoreRows <= num_rows; r += kScoreRows) {
-      const auto [query, out] = rows_from(r);
-      score_rows<kScoreRows>(query, head_dim, keys, out);
-    }
-    for (; r + 6 <= num_rows; r += 6) {
-      const auto [query, out] = rows_from(r);
-      score_rows<6>(query, head_dim, keys, out);
-    }
-    for (; r + 3 <= num_rows; r += 3) {
-      const auto [query, out] = rows_from(r);
-      score_rows<3>(query, head_dim, keys, out);
-    }
-    for (; r < num_rows; ++r) {
-      const auto [query, out] = rows_from(r);
-      score_rows<1>(query, head_dim, keys, out);
+    const auto take = [&]<int kRows>() {
+      for (; r + kRows <= num_rows; r += kRows) {
+        score_rows<kRows, kPages>(q + r * head_dim, head_dim, pages, scores + r * kPartitionTokens);
+      }
+    };
+    take.template operator()<kMostRows>();
+    if constexpr (kMostRows > 6) take.template operator()<6>();
+    take.template operator()<3>();
+    take.template operator()<1>();
+  }
+
+  static int64_t pages_together(int num_rows) { return num_rows <= 6 ? 2 : 1; }
+  static void scores(const uint16_t* q, int num_rows, int64_t head_dim,
+                     const uint16_t* const* pages, int64_t num_pages, uint16_t* /*scratch*/,
+                     float* scores) {
+    if (num_pages == 2) {
+      score_pages<2>(q, num_rows, head_dim, pages, scores);
+    } else {
+      score_pages<1>(q, num_rows, head_dim, pages, scores);
     }
   }
 
@@ -128,7 +140,7 @@ struct Bf16Dot {
   }
 
   static void accumulate(const uint16_t* p, int num_rows, int64_t head_dim, const uint16_t* values,
-                         float* const* out) {
+                         uint16_t* /*scratch*/, float* const* out) {
     int64_t d = 0;
     for (; d + 64 <= head_dim; d += 64) {
       accumulate_columns<4>(p, num_rows, head_dim, values, out, d);

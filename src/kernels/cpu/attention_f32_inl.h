@@ -10,18 +10,19 @@ namespace {
 struct F32Dot {
   using Operand = float;
 
-  static void convert_page(const uint16_t* f16, int64_t count, float* out, const uint16_t* ahead) {
-    for (int64_t i = 0; i < count; i += 16) {
-      __builtin_prefetch(ahead + i);
-      F32x16::load_f16(f16 + i).store(out + i);
-    }
+  static constexpr DType kStored = DType::kF16;
+  static void store(F32x16 values, uint16_t* out) { values.store_f16(out); }
+  static void convert_page(const uint16_t* stored, int64_t count, float* out) {
+    for (int64_t i = 0; i < count; i += 16) F32x16::load_f16(stored + i).store(out + i);
   }
   static void convert_row(const float* row, int64_t count, float* out) {
     std::copy_n(row, count, out);
   }
-  static F32x16 store_weights(F32x16 weights, float* out) {
-    weights.store(out);
-    return weights;
+  static constexpr int kExpDegree = 7;
+  static F32x16 store_weights(F32x16 low, F32x16 high, float* out, F32x16 total) {
+    low.store(out);
+    high.store(out + 16);
+    return total + low + high;
   }
 
   // Two rows by 32 keys: 8 accumulators.
@@ -46,8 +47,10 @@ struct F32Dot {
     }
   }
 
-  static void scores(const float* q, int num_rows, int64_t head_dim, const float* keys,
-                     float* scores) {
+  static constexpr int64_t pages_together(int /*num_rows*/) { return 1; }
+  static void scores(const float* q, int num_rows, int64_t head_dim, const uint16_t* const* pages,
+                     int64_t /*num_pages*/, float* keys, float* scores) {
+    convert_page(pages[0], kPageTokens * head_dim, keys);
     int r = 0;
     for (; r + 2 <= num_rows; r += 2) {
       score_rows<2>(q + r * head_dim, head_dim, keys, scores + r * kPartitionTokens);
@@ -59,8 +62,9 @@ struct F32Dot {
 
   // Sixteen dimensions of one row. Even and odd positions meet once per page, so `out` is the sum
   // of page sums in ascending order.
-  static void accumulate(const float* p, int num_rows, int64_t head_dim, const float* values,
-                         float* const* out) {
+  static void accumulate(const float* p, int num_rows, int64_t head_dim, const uint16_t* page,
+                         float* values, float* const* out) {
+    convert_page(page, kPageTokens * head_dim, values);
     for (int r = 0; r < num_rows; ++r) {
       const float* weights = p + r * kPartitionTokens;
       for (int64_t d = 0; d < head_dim; d += 16) {

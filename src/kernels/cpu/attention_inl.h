@@ -1,11 +1,13 @@
 // Attention of kernels/attention.h over `Dot`, the pairwise dot product of an instruction set;
 // included by one source file per set. `Dot` gives:
-//   Operand                                  how queries, keys, values and weights enter a product
-//   convert_page(f16, count, operands, ahead)  a page's keys or values; fetches those at `ahead`
-//   convert_row(f32, count, operands)          a query
-//   store_weights(weights, operands)           16 weights; returns them as the product will see them
-//   scores(q, num_rows, head_dim, keys, scores)       one page, scores [row][256] at the page
-//   accumulate(p, num_rows, head_dim, values, out)    one page, p [row][kWeightStride] at the page
+//   Operand                          how queries, keys, values and weights enter a product
+//   kStored, store(F32x16, stored)   how keys and values stand in pages
+//   convert_row(f32, count, operands)                 a query
+//   pages_together(num_rows)                          pages scored at a time
+//   scores(q, num_rows, head_dim, pages, num_pages, scratch, scores)    scores [row][256]
+//   store_weights(low, high, out, total)              32 weights, as operands; returns total plus them
+//   accumulate(p, num_rows, head_dim, page, scratch, out)               p [row][kWeightStride]
+// where scores and p begin at the (first) page and scratch holds a page of operands.
 #pragma once
 
 #include <algorithm>
@@ -19,20 +21,36 @@ namespace {
 
 constexpr float kNoScore = -std::numeric_limits<float>::infinity();
 
-inline uint16_t finite_f16(float value) {
-  constexpr float kLargest = 65504.0f;
-  const float above = value > -kLargest ? value : -kLargest;  // NaN becomes −kLargest
-  return f32_to_f16(above < kLargest ? above : kLargest);
+// 16 values as they are stored.
+template <class Dot>
+void round_to_stored(const float* values, uint16_t* stored) {
+  const F32x16 largest = F32x16::broadcast(65504.0f);
+  const F32x16 lowest = F32x16::broadcast(-65504.0f);
+  // NaN becomes the lowest.
+  Dot::store(F32x16::min(F32x16::max(F32x16::load(values), lowest), largest), stored);
 }
 
-inline void store_key_value(const float* key, const float* value, int64_t head_dim,
-                            int64_t position, uint16_t* key_page, uint16_t* value_page) {
+template <class Dot>
+void store_key_value(const float* key, const float* value, int64_t head_dim, int64_t position,
+                     uint16_t* key_page, uint16_t* value_page) {
   const int64_t slot = position % kPageTokens;
   const int64_t padded = padded_head_dim(head_dim);
+  uint16_t* keys = key_page + slot * 2;
   uint16_t* values = value_page + slot / 2 * padded * 2 + slot % 2;
-  for (int64_t d = 0; d < head_dim; ++d) {
-    key_page[(d / 2 * kPageTokens + slot) * 2 + d % 2] = finite_f16(key[d]);
-    values[d * 2] = finite_f16(value[d]);
+  for (int64_t d = 0; d < head_dim; d += 16) {
+    float tail[2][16] = {};
+    const bool whole = d + 16 <= head_dim;
+    if (!whole) {
+      std::copy(key + d, key + head_dim, tail[0]);
+      std::copy(value + d, value + head_dim, tail[1]);
+    }
+    uint16_t stored[2][16];
+    round_to_stored<Dot>(whole ? key + d : tail[0], stored[0]);
+    round_to_stored<Dot>(whole ? value + d : tail[1], stored[1]);
+    for (int i = 0; i < 16; i += 2) {
+      std::memcpy(keys + (d + i) * kPageTokens, &stored[0][i], 2 * sizeof(uint16_t));
+    }
+    for (int i = 0; i < 16; ++i) values[(d + i) * 2] = stored[1][i];
   }
 }
 
@@ -40,30 +58,33 @@ inline void store_key_value(const float* key, const float* value, int64_t head_d
 template <class Dot>
 constexpr int64_t kWeightStride = kPartitionTokens * sizeof(float) / sizeof(typename Dot::Operand);
 
-// Masks positions outside [first, last] and turns scores into weights; the positions of groups
-// [group_begin, group_end) of 16. Returns through maximum and sum.
+// Masks positions outside [first, last] and turns scores into weights, over pages
+// [page_begin, page_end) of the partition. Returns through maximum and sum.
 template <class Dot>
-void weigh_row(float* scores, int64_t origin, int64_t first, int64_t last, int64_t group_begin,
-               int64_t group_end, float* maximum, float* sum) {
-  F32x16 best = F32x16::broadcast(kNoScore);
-  for (int64_t g = group_begin; g < group_end; ++g) {
-    float* group = scores + g * 16;
-    const int64_t begin = origin + g * 16;
-    if (begin < first || begin + 15 > last) {
-      for (int64_t i = 0; i < 16; ++i) {
-        if (begin + i < first || begin + i > last) group[i] = kNoScore;
+void weigh_row(float* scores, int64_t origin, int64_t first, int64_t last, int64_t page_begin,
+               int64_t page_end, float* maximum, float* sum) {
+  F32x16 even = F32x16::broadcast(kNoScore);
+  F32x16 odd = even;
+  for (int64_t i = page_begin * kPageTokens; i < page_end * kPageTokens; i += kPageTokens) {
+    const int64_t begin = origin + i;
+    if (begin < first || begin + kPageTokens - 1 > last) {
+      for (int64_t j = 0; j < kPageTokens; ++j) {
+        if (begin + j < first || begin + j > last) scores[i + j] = kNoScore;
       }
     }
-    best = F32x16::max(best, F32x16::load(group));
+    even = F32x16::max(even, F32x16::load(scores + i));
+    odd = F32x16::max(odd, F32x16::load(scores + i + 16));
   }
-  *maximum = best.reduce_max();
+  *maximum = F32x16::max(even, odd).reduce_max();
   F32x16 total = F32x16::zero();
   auto* weights = reinterpret_cast<typename Dot::Operand*>(scores);
   // Finite even for an empty row, so that its weights are 2^(−inf) = 0.
   const F32x16 offset = F32x16::broadcast(std::max(*maximum, std::numeric_limits<float>::lowest()));
-  for (int64_t g = group_begin; g < group_end; ++g) {
-    const F32x16 weight = exp2(F32x16::load(scores + g * 16) - offset);
-    total = total + Dot::store_weights(weight, weights + g * 16);
+  static_assert(kPageTokens == 32);
+  for (int64_t i = page_begin * kPageTokens; i < page_end * kPageTokens; i += kPageTokens) {
+    const F32x16 low = exp2<Dot::kExpDegree>(F32x16::load(scores + i) - offset);
+    const F32x16 high = exp2<Dot::kExpDegree>(F32x16::load(scores + i + 16) - offset);
+    total = Dot::store_weights(low, high, weights + i, total);
   }
   *sum = total.reduce_add();
 }
@@ -88,6 +109,10 @@ struct PageOrder {
   int64_t begin;
   int64_t end;
 };
+
+inline void fetch(const uint16_t* page, int64_t count) {
+  for (int64_t i = 0; i < count; i += 32) __builtin_prefetch(page + i);
+}
 
 template <class Dot>
 void attention_pass(AttentionPass& pass) {
@@ -114,20 +139,22 @@ void attention_pass(AttentionPass& pass) {
       last < begin ? 0 : std::min<int64_t>(kPagesPerPartition, (last - begin) / kPageTokens + 1);
 
   const PageOrder order(pass, page_begin, page_end);
-  for (int64_t page = page_begin; page < page_end; ++page) {
-    Dot::convert_page(pass.key_pages[page], kPageTokens * padded, page_operands,
-                      order.after_keys(page));
-    Dot::scores(queries, pass.num_rows, padded, page_operands, scores + page * kPageTokens);
+  const int64_t together = Dot::pages_together(pass.num_rows);
+  for (int64_t page = page_begin; page < page_end; page += together) {
+    const int64_t num_pages = std::min(together, page_end - page);
+    for (int64_t i = 0; i < num_pages; ++i) fetch(order.after_keys(page + i), kPageTokens * padded);
+    Dot::scores(queries, pass.num_rows, padded, pass.key_pages + page, num_pages, page_operands,
+                scores + page * kPageTokens);
   }
   for (int r = 0; r < pass.num_rows; ++r) {
     weigh_row<Dot>(scores + r * kPartitionTokens, begin, pass.first[r], pass.last[r],
-                   page_begin * 2, page_end * 2, &pass.maximum[r], &pass.sum[r]);
+                   page_begin, page_end, &pass.maximum[r], &pass.sum[r]);
   }
   const auto* weights = reinterpret_cast<const Operand*>(scores);
   for (int64_t page = page_begin; page < page_end; ++page) {
-    Dot::convert_page(pass.value_pages[page], kPageTokens * padded, page_operands,
-                      order.after_values(page));
-    Dot::accumulate(weights + page * kPageTokens, pass.num_rows, padded, page_operands, pass.out);
+    fetch(order.after_values(page), kPageTokens * padded);
+    Dot::accumulate(weights + page * kPageTokens, pass.num_rows, padded, pass.value_pages[page],
+                    page_operands, pass.out);
   }
 }
 
@@ -161,8 +188,8 @@ inline void finish_attention(const AttentionState& state, float* out, int64_t he
 }
 
 template <class Dot>
-constexpr AttentionOps kAttentionOps = {store_key_value, attention_pass<Dot>, merge_partition,
-                                        finish_attention};
+constexpr AttentionOps kAttentionOps = {Dot::kStored, store_key_value<Dot>, attention_pass<Dot>,
+                                        merge_partition, finish_attention};
 
 }  // namespace
 }  // namespace forerun
