@@ -4,8 +4,11 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <string>
+#include <system_error>
 
 #include "base/check.h"
 
@@ -27,28 +30,74 @@ void pause() {
 #endif
 }
 
-// Whole processors granted by the cgroup (v2), or a large number when there is no quota.
-int cgroup_processors() {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
+constexpr int kNoQuota = 1 << 20;
+
+// Whole processors in a quota of `quota_us` every `period_us`; what does not parse grants all.
+int processors_in(const std::string& quota_us, const std::string& period_us) {
+  const int64_t quota = std::strtoll(quota_us.c_str(), nullptr, 10);
+  const int64_t period = std::strtoll(period_us.c_str(), nullptr, 10);
+  if (quota <= 0 || period <= 0) return kNoQuota;
+  return static_cast<int>(std::clamp<int64_t>(quota / period, 1, kNoQuota));
+}
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+// Version 2: "QUOTA PERIOD", or "max PERIOD".
+int quota_of_group(const std::string& folder) {
+  std::istringstream words(first_line(folder + "/cpu.max"));
   std::string quota;
-  int64_t period_us = 0;
-  if (!(file >> quota >> period_us) || quota == "max" || period_us <= 0) return 1 << 20;
-  return std::max<int>(1, static_cast<int>(std::stoll(quota) / period_us));
+  std::string period;
+  words >> quota >> period;
+  return processors_in(quota, period);
+}
+
+// Version 1: two files.
+int quota_of_controller(const std::string& folder) {
+  return processors_in(first_line(folder + "/cpu.cfs_quota_us"),
+                       first_line(folder + "/cpu.cfs_period_us"));
 }
 
 }  // namespace
+
+int quota_processors(const std::string& root, const std::string& groups_file) {
+  int quota = std::min(quota_of_group(root), quota_of_controller(root + "/cpu"));
+  std::ifstream groups(groups_file);
+  for (std::string line; std::getline(groups, line);) {
+    // "0::/path" (version 2) or "4:cpu,cpuacct:/path"; every group above counts, too.
+    const size_t second = line.find(':', line.find(':') + 1);
+    if (second == std::string::npos) continue;
+    const bool unified = line.starts_with("0::");
+    for (std::string path = line.substr(second + 1); path.size() > 1;
+         path.resize(path.rfind('/'))) {
+      quota = std::min(
+          quota, unified ? quota_of_group(root + path) : quota_of_controller(root + "/cpu" + path));
+    }
+  }
+  return quota;
+}
 
 int usable_processors() {
   cpu_set_t set;
   CPU_ZERO(&set);
   const int allowed = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-  return std::max(1, std::min(allowed, cgroup_processors()));
+  return std::max(1, std::min(allowed, quota_processors("/sys/fs/cgroup", "/proc/self/cgroup")));
 }
 
-Team::Team(int num_threads) : num_threads_(num_threads) {
+Team::Team(int num_threads) {
   CHECK(num_threads >= 1, "a team has at least one member");
+  threads_.reserve(num_threads - 1);
   for (int member = 1; member < num_threads; ++member) {
-    threads_.emplace_back([this, member] { work(member); });
+    try {
+      threads_.emplace_back([this, member] { work(member); });
+    } catch (const std::system_error&) {
+      break;  // the system gives no more threads: work with those there are
+    }
+    ++num_threads_;
     const std::string name = "forerun-team-" + std::to_string(member);
     pthread_setname_np(threads_.back().native_handle(), name.substr(0, 15).c_str());
   }

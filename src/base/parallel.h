@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -11,6 +12,10 @@ namespace forerun {
 
 // Processors this process may use: its affinity mask, cut by the cgroup's CPU quota.
 int usable_processors();
+
+// Whole processors that CPU quotas grant the groups listed in `groups_file` (as /proc/self/cgroup)
+// and all above them, under `root` (as /sys/fs/cgroup; version 1 or 2); a large number without any.
+int quota_processors(const std::string& root, const std::string& groups_file);
 
 // A fixed team of threads that runs one region at a time. The caller is member 0.
 //
@@ -20,6 +25,7 @@ int usable_processors();
 // hand-over (GCC's OpenMP hides them, and takes its spin count from the environment).
 class Team final {
  public:
+  // Fewer members than asked for where the system gives no more threads.
   explicit Team(int num_threads);
   ~Team();
   Team(const Team&) = delete;
@@ -44,13 +50,13 @@ class Team final {
   void run_erased(Function function, void* context);
   void work(int member);
 
-  const int num_threads_;
+  int num_threads_ = 1;
   Function function_ = nullptr;
   void* context_ = nullptr;
-  alignas(64) std::atomic<uint32_t> region_{0};     // bumped to start a region
-  alignas(64) std::atomic<int> running_{0};         // members other than 0 still in the region
-  alignas(64) std::atomic<int> arrived_{0};         // members at the barrier
-  alignas(64) std::atomic<uint32_t> generation_{0}; // bumped when a barrier opens
+  alignas(64) std::atomic<uint32_t> region_{0};      // bumped to start a region
+  alignas(64) std::atomic<int> running_{0};          // members other than 0 still in the region
+  alignas(64) std::atomic<int> arrived_{0};          // members at the barrier
+  alignas(64) std::atomic<uint32_t> generation_{0};  // bumped when a barrier opens
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> threads_;
 };

@@ -1,8 +1,15 @@
 #include "base/parallel.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <numeric>
+#include <optional>
+#include <string>
+#include <thread>
 
 namespace forerun {
 namespace {
@@ -28,6 +35,106 @@ TEST(Team, BarrierShowsEveryMembersWrites) {
     }
   });
   EXPECT_EQ(sums, (std::vector<int64_t>(4, 500)));
+}
+
+// A thread of this process as /proc tells of it.
+struct ThreadStatus {
+  char state = '?';
+  int64_t switches = 0;  // times it gave up the processor, or lost it
+
+  static std::optional<ThreadStatus> of(const std::string& name) {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::ifstream file(entry.path() / "status");
+      ThreadStatus status;
+      bool found = false;
+      for (std::string line; std::getline(file, line);) {
+        const std::string value = line.substr(std::min(line.size(), line.find('\t') + 1));
+        if (line.starts_with("Name:")) found = value == name;
+        if (line.starts_with("State:")) status.state = value[0];
+        if (line.find("ctxt_switches:") != std::string::npos) status.switches += std::stoll(value);
+      }
+      if (found) return status;
+    }
+    return std::nullopt;
+  }
+};
+
+// Waits until the member sleeps and goes on sleeping; it spins for some microseconds first.
+ThreadStatus asleep(const std::string& name) {
+  ThreadStatus last;
+  for (int i = 0; i < 2000; ++i) {
+    const std::optional<ThreadStatus> now = ThreadStatus::of(name);
+    if (now && now->state == 'S' && last.state == 'S' && now->switches == last.switches)
+      return last;
+    last = now.value_or(ThreadStatus{});
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  ADD_FAILURE() << name << " never slept";
+  return {};
+}
+
+TEST(Team, SleepsBetweenRegionsAndWakesForEach) {
+  Team team(2);
+  for (int round = 0; round < 20; ++round) {
+    const ThreadStatus before = asleep("forerun-team-1");
+    // Whoever polls, yields or naps and looks again gives up the processor again and again.
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const ThreadStatus after = asleep("forerun-team-1");
+    ASSERT_EQ(after.switches, before.switches) << "an idle member woke";
+    int runs = 0;
+    team.run([&](int member) { runs += member; });
+    ASSERT_EQ(runs, 1);
+  }
+  EXPECT_GE(asleep("forerun-team-1").switches, 20) << "the count does count";
+}
+
+TEST(Team, SleepersAreJoined) {
+  for (int i = 0; i < 20; ++i) {
+    Team team(3);
+    asleep("forerun-team-2");
+  }
+}
+
+class Quota : public testing::Test {
+ protected:
+  Quota() : root_(testing::TempDir() + "quota_" + std::to_string(getpid())) { write("groups", ""); }
+  ~Quota() override { std::filesystem::remove_all(root_); }
+
+  void write(const std::string& name, const std::string& text) {
+    const std::filesystem::path path = std::filesystem::path(root_) / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  }
+  int processors() const { return quota_processors(root_, root_ + "/groups"); }
+
+  const std::string root_;
+};
+
+TEST_F(Quota, IsTheLeastOfTheGroupsAbove) {
+  write("groups", "0::/system.slice/forerun.service\n");
+  EXPECT_GT(processors(), 100'000);
+  write("system.slice/forerun.service/cpu.max", "max 100000\n");
+  EXPECT_GT(processors(), 100'000);
+  write("system.slice/cpu.max", "650000 100000\n");
+  EXPECT_EQ(processors(), 6);
+  write("system.slice/forerun.service/cpu.max", "200000 100000\n");
+  EXPECT_EQ(processors(), 2);
+  write("cpu.max", "50000 100000\n");
+  EXPECT_EQ(processors(), 1) << "never less than one";
+}
+
+TEST_F(Quota, ReadsVersionOneAndSurvivesNonsense) {
+  write("groups", "nonsense\n:\n4:cpu,cpuacct:/pod/box\n3:memory:/pod\n");
+  write("cpu/pod/box/cpu.cfs_quota_us", "-1\n");
+  write("cpu/pod/box/cpu.cfs_period_us", "100000\n");
+  EXPECT_GT(processors(), 100'000);
+  write("cpu/pod/cpu.cfs_quota_us", "300000\n");
+  write("cpu/pod/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(processors(), 3);
+  write("cpu.max", "much 0\n");
+  EXPECT_EQ(processors(), 3);
+  write("cpu.max", "99999999999999999999999 1\n");
+  EXPECT_EQ(processors(), 3);
 }
 
 TEST(ShareOf, CoversEverythingOnceInWholeGrains) {

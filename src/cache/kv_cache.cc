@@ -51,6 +51,19 @@ int64_t KvCache::match_prefix(std::span<const int32_t> tokens, KvSequence& seque
   return found;
 }
 
+int KvCache::held_prefix_pages(std::span<const int32_t> tokens, const PrefixKey& key) const {
+  int num_held = 0;
+  int parent = kNoPage;
+  for (int64_t at = 0; at + kPageTokens < static_cast<int64_t>(tokens.size()); at += kPageTokens) {
+    const int page = index_.find(key, parent, page_tokens(tokens, at));
+    // Whoever holds a page holds its parents: none after an unheld one is held.
+    if (page == kNoPage || holders_[page] == 0) break;
+    ++num_held;
+    parent = page;
+  }
+  return num_held;
+}
+
 bool KvCache::reserve(KvSequence& sequence, int64_t num_slots) {
   const int64_t num_held = static_cast<int64_t>(sequence.pages.size());
   const int64_t num_missing = pages_for(num_slots) - num_held;

@@ -44,6 +44,10 @@ class KvCache final {
   // least one must be computed). `sequence` is empty but for its key. Returns the tokens found.
   int64_t match_prefix(std::span<const int32_t> tokens, KvSequence& sequence);
 
+  // How many of the pages that match_prefix would find some sequence holds: taking those leaves as
+  // many pages free as there were.
+  int held_prefix_pages(std::span<const int32_t> tokens, const PrefixKey& key) const;
+
   // Makes room for slots [0, num_slots). False, with nothing changed, when too few pages are free
   // or evictable.
   [[nodiscard]] bool reserve(KvSequence& sequence, int64_t num_slots);

@@ -104,6 +104,26 @@ int64_t length_found(KvCache& cache, const Tokens& tokens, PrefixKey key = {}) {
   return found;
 }
 
+TEST(KvCachePrefix, CountsThePagesOfABeginningThatAreHeld) {
+  KvCache cache(kShape, /*num_pages=*/8);
+  leave_cached(cache, text(128));
+  EXPECT_EQ(cache.held_prefix_pages(text(128), {}), 0) << "found, but held by nobody";
+  KvSequence holder{.key = {}, .pages = {}};
+  ASSERT_EQ(cache.match_prefix(text(70), holder), 64);
+  EXPECT_EQ(cache.held_prefix_pages(text(128), {}), 2);
+  EXPECT_EQ(cache.held_prefix_pages(text(65), {}), 2);
+  EXPECT_EQ(cache.held_prefix_pages(text(64), {}), 1) << "one token has to be computed";
+  EXPECT_EQ(cache.held_prefix_pages(text(40) + text(60), {}), 1);
+  EXPECT_EQ(cache.held_prefix_pages(text(128), {0, 1}), 0) << "another salt";
+  // Taking them leaves as many pages free as there were.
+  const int free = cache.free_pages();
+  KvSequence other{.key = {}, .pages = {}};
+  ASSERT_EQ(cache.match_prefix(text(128), other), 96);
+  EXPECT_EQ(cache.free_pages(), free - 1);
+  cache.release(other);
+  cache.release(holder);
+}
+
 TEST(KvCachePrefix, FindsWholePagesButNeverAllTokens) {
   KvCache cache(kShape, /*num_pages=*/8);
   leave_cached(cache, text(100));

@@ -1,50 +1,68 @@
 #include <algorithm>
 
+#include "base/check.h"
 #include "engine/state.h"
 
 namespace forerun {
 namespace {
 
-int64_t pages_for(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+int64_t pages_for(int64_t tokens) {
+  return (tokens + kPageTokens - 1) / kPageTokens;
+}
 
-// Pages the sequence would take now, and one for every running sequence so that admitting it does
-// not preempt another at once.
+// Whether there are pages for all the sequence's tokens and one more, and a page besides for every
+// running sequence, so that admitting it does not preempt another at once. Pages of its beginning
+// that others hold cost nothing.
 bool has_room(const EngineState& state, const Sequence& sequence) {
-  const int64_t wanted = pages_for(sequence.num_tokens() + 1);
-  const auto others = static_cast<int64_t>(state.running.size());
-  return wanted + others <= state.cache.free_pages() ||
-         (state.running.empty() && wanted <= state.cache.free_pages());
+  int64_t wanted = pages_for(sequence.num_tokens() + 1);
+  if (sequence.request->request.use_prefix_cache) {
+    wanted -= state.cache.held_prefix_pages(sequence.known(), sequence.kv.key);
+  }
+  return wanted + static_cast<int64_t>(state.running.size()) <= state.cache.free_pages();
 }
 
 // Takes what the prefix cache has and reserves room for the rest.
-bool start(EngineState& state, Sequence& sequence) {
+void start(EngineState& state, Sequence& sequence) {
   ActiveRequest& request = *sequence.request;
-  sequence.kv.key = {state.model.weights().fingerprint, request.request.salt};
+  make_lists(state, sequence);
   int64_t found = 0;
   if (request.request.use_prefix_cache) {
     found = state.cache.match_prefix(sequence.tokens, sequence.kv);
   }
-  if (!state.cache.reserve(sequence.kv, sequence.num_tokens())) {
-    state.cache.release(sequence.kv);
-    return false;
-  }
-  if (sequence.output_tokens() == 0 && sequence.choice == 0) request.cached_tokens = found;
-  return true;
+  CHECK(state.cache.reserve(sequence.kv, sequence.num_tokens()), "has_room counted the pages");
+  if (!request.cached_tokens) request.cached_tokens = found;
 }
 
 }  // namespace
 
+void make_lists(const EngineState& state, Sequence& sequence) {
+  if (!sequence.tokens.empty()) return;
+  const ActiveRequest& request = *sequence.request;
+  const int64_t most_tokens = request.most_tokens();
+  sequence.tokens.reserve(most_tokens);
+  sequence.tokens = request.request.prompt;
+  sequence.kv.pages.reserve(pages_for(most_tokens));
+  if (request.request.sampling.has_penalties()) {
+    sequence.penalties.emplace(static_cast<int>(state.model.descriptor().vocab_size),
+                               static_cast<int>(most_tokens));
+    sequence.penalties->reset(request.request.prompt);
+  }
+  if (!request.request.stop_strings.empty()) {
+    sequence.stops.emplace(request.request.stop_strings, state.longest_token_bytes);
+  }
+}
+
 void admit(EngineState& state) {
-  while (!state.waiting.empty() &&
-         static_cast<int>(state.running.size()) < state.options.max_sequences) {
-    // Choices to be forked take a place only when choice 0 has computed the prompt (emit.cc).
+  while (static_cast<int>(state.running.size()) < state.options.max_sequences) {
+    // Choices to be forked take a place only when choice 0 has computed the prompt.
     const auto next = std::find_if(state.waiting.begin(), state.waiting.end(),
                                    [](const Sequence* s) { return !s->waits_for_fork; });
-    if (next == state.waiting.end()) return;
-    Sequence& sequence = **next;
-    if (!has_room(state, sequence) || !start(state, sequence)) return;
+    // First come, first served: what does not fit keeps those behind it waiting, or a long prompt
+    // would never find enough free.
+    if (next == state.waiting.end() || !has_room(state, **next)) return;
+    start(state, **next);
+    state.running.push_back(*next);
     state.waiting.erase(next);
-    state.running.push_back(&sequence);
   }
 }
 

@@ -75,8 +75,8 @@ void finish(EngineState& state, Sequence& sequence, FinishEvent event) {
   --request.unfinished;
   event.request = request.id;
   event.choice = sequence.choice;
-  event.prompt_tokens = sequence.prompt_tokens;
-  event.cached_tokens = request.cached_tokens;
+  event.prompt_tokens = sequence.prompt_tokens();
+  event.cached_tokens = request.cached_tokens.value_or(0);
   event.completion_tokens = sequence.output_tokens();
   event.seed = request.seed;
   if (request.request.on_finish) request.request.on_finish(event);
@@ -89,12 +89,15 @@ void sweep(EngineState& state) {
 }
 
 void cancel_requests(EngineState& state) {
-  for (const RequestId id : state.cancelled) {
-    for (const std::unique_ptr<Sequence>& sequence : state.sequences) {
-      if (sequence->request->id != id || sequence->finished) continue;
+  // Callbacks may cancel and add: both lists may grow while they are walked.
+  for (size_t i = 0; i < state.cancelled.size(); ++i) {
+    const RequestId id = state.cancelled[i];
+    for (size_t s = 0; s < state.sequences.size(); ++s) {
+      Sequence& sequence = *state.sequences[s];
+      if (sequence.request->id != id || sequence.finished) continue;
       FinishEvent event;
       event.reason = FinishReason::kCancelled;
-      finish(state, *sequence, event);
+      finish(state, sequence, event);
     }
   }
   state.cancelled.clear();

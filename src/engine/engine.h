@@ -14,37 +14,42 @@
 namespace forerun {
 
 struct EngineOptions {
-  int max_sequences = 64;    // decoding together
-  int64_t kv_tokens = 0;     // room for keys and values; 0: eight contexts or an eighth of the
-                             // machine's memory, whichever is less
-  int max_step_rows = 512;   // tokens of one step
-  // A step's predicted time stays under this while something decodes, so that prefill does not stall
-  // it; 0: four decode steps.
+  int max_sequences = 64;   // decoding together
+  int64_t kv_tokens = 0;    // room for keys and values; 0: eight contexts or an eighth of the
+                            // machine's memory, whichever is less
+  int max_step_rows = 512;  // tokens of one step
+  // A step's predicted time stays under this while something decodes, so that prefill does not
+  // stall it; 0: four times what the step's decoding alone would take. One prompt moves on by a
+  // token a step even where decoding takes all of it.
   double max_step_ms = 0.0;
+  // Keeps, beside every token's keys and values, the states a speculator feeds on: the residual
+  // stream entering each of tap_layers(), in bf16 (engine/state.h reads them).
+  bool keep_states = false;
   std::vector<int32_t> eos_ids;
   // The bytes each token id stands for, for stop strings; may be empty when none are used.
   std::vector<std::string> token_bytes;
 };
 
 struct EngineStats {
-  int64_t running = 0;        // sequences holding keys and values
-  int64_t waiting = 0;        // sequences
+  int64_t running = 0;  // sequences holding keys and values
+  int64_t waiting = 0;  // sequences
   int64_t steps = 0;
   int64_t prompt_tokens = 0;  // computed, not counting cached ones
   int64_t generated_tokens = 0;
   int64_t preemptions = 0;
-  int64_t prefix_queries = 0;  // tokens
-  int64_t prefix_hits = 0;     // tokens
+  double forward_seconds = 0.0;  // in the model; the rest of the steps is ours
+  int64_t prefix_queries = 0;    // tokens
+  int64_t prefix_hits = 0;       // tokens
   int kv_pages = 0;
   int kv_pages_in_use = 0;
 };
 
 struct EngineState;
 
-// Continuous batching over one model: requests go in, every step() moves all of them on, tokens come
-// out through the requests' callbacks. One thread calls everything; step() uses the team the model's
-// decoder was given. What a request gets depends on nothing but the request, the model and the
-// instruction set (docs/architecture.md, promise 1).
+// Continuous batching over one model: requests go in, every step() moves all of them on, tokens
+// come out through the requests' callbacks. One thread calls everything; step() uses the team the
+// model's decoder was given. What a request gets depends on nothing but the request, the model and
+// the instruction set (docs/architecture.md, promise 1).
 class Engine final {
  public:
   // Borrows the model and the team. Times a few steps (some 0.1 s on a small model). An Error says
@@ -56,12 +61,12 @@ class Engine final {
   // Queues a request. An Error names the field and the limit; nothing is queued then.
   Result<RequestId> add(Request request);
 
-  // Takes effect at the next step: its choices finish as cancelled and their memory is free. Unknown
-  // and finished ids are ignored.
+  // Takes effect at the next step: its choices finish as cancelled and their memory is free.
+  // Unknown and finished ids are ignored.
   void cancel(RequestId id);
 
   // Moves everything on by one forward pass. False when there was nothing to do. Allocates nothing
-  // except while a request is being admitted or an error reported.
+  // except while a request gets its first place or an error is reported.
   bool step();
 
   // Forgets cached prefixes.
@@ -69,7 +74,8 @@ class Engine final {
 
   EngineStats stats() const;
   Decoder& decoder();
-  // Weights, instruction set, key/value type and engine version: what "same tokens" is promised for.
+  // Weights, instruction set, key/value type and engine version: what "same tokens" is promised
+  // for.
   const std::string& fingerprint() const;
   int64_t context_length() const;  // tokens a sequence may hold
 

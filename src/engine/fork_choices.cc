@@ -9,8 +9,8 @@ namespace {
 // place or memory is missing it waits its turn like any other and computes its prompt itself.
 void start_choice(EngineState& state, const Sequence& first, Sequence& choice) {
   choice.waits_for_fork = false;
-  choice.kv.key = first.kv.key;
   if (static_cast<int>(state.running.size()) >= state.options.max_sequences) return;
+  make_lists(state, choice);
   if (!state.cache.fork(first.kv, choice.kv)) return;
   choice.step_rows = 0;
   choice.logit_row = first.logit_row;
@@ -27,13 +27,10 @@ void fork_choices(EngineState& state) {
     const Sequence& first = *state.step_sequences[i];
     const bool prompt_done = first.logit_row >= 0 && first.output_tokens() == 0;
     if (!prompt_done || first.choice != 0 || first.request->request.n == 1) continue;
-    for (size_t w = 0; w < state.waiting.size();) {
-      Sequence& choice = *state.waiting[w];
-      if (choice.request == first.request && choice.waits_for_fork) {
-        start_choice(state, first, choice);
+    for (const std::unique_ptr<Sequence>& choice : state.sequences) {
+      if (choice->request == first.request && choice->waits_for_fork) {
+        start_choice(state, first, *choice);
       }
-      const bool still_waits = w < state.waiting.size() && state.waiting[w] == &choice;
-      if (still_waits) ++w;
     }
   }
 }

@@ -2,23 +2,34 @@
 #include "engine/state.h"
 
 namespace forerun {
+namespace {
+
+void run_model(EngineState& state) {
+  const double begin = now_seconds();
+  state.decoder.step({state.step_tokens, state.step_groups, state.step_logit_rows,
+                      state.options.keep_states ? &state.tap : nullptr},
+                     state.cache.pool());
+  const double seconds = now_seconds() - begin;
+  state.cost.observe(static_cast<int64_t>(state.step_tokens.size()), state.step_keys, seconds);
+  state.stats.forward_seconds += seconds;
+  ++state.stats.steps;
+}
+
+void commit(EngineState& state, Sequence& sequence) {
+  const int64_t computed = sequence.kv.num_tokens + sequence.step_rows;
+  state.stats.prompt_tokens += std::min(computed, sequence.prompt_tokens()) -
+                               std::min(sequence.kv.num_tokens, sequence.prompt_tokens());
+  state.cache.commit(sequence.kv, {sequence.tokens.data(), static_cast<size_t>(computed)},
+                     sequence.request->request.use_prefix_cache);
+}
+
+}  // namespace
 
 void forward(EngineState& state) {
-  const double begin = now_seconds();
-  state.decoder.step(
-      {state.step_tokens, state.step_groups, state.step_logit_rows, /*tap=*/nullptr},
-      state.cache.pool());
-  const auto rows = static_cast<int64_t>(state.step_tokens.size());
-  state.cost.observe(rows, state.step_keys, now_seconds() - begin);
-  ++state.stats.steps;
-  for (Sequence* sequence : state.step_sequences) {
-    const int64_t computed = sequence->kv.num_tokens + sequence->step_rows;
-    const int64_t of_prompt = std::min(computed, sequence->prompt_tokens) -
-                              std::min(sequence->kv.num_tokens, sequence->prompt_tokens);
-    state.stats.prompt_tokens += of_prompt;
-    state.cache.commit(sequence->kv, {sequence->tokens.data(), static_cast<size_t>(computed)},
-                       sequence->request->request.use_prefix_cache);
-  }
+  run_model(state);
+  // Before a commit exchanges a page for one that holds the same already.
+  keep_states(state);
+  for (Sequence* sequence : state.step_sequences) commit(state, *sequence);
 }
 
 }  // namespace forerun

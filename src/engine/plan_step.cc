@@ -43,29 +43,37 @@ void plan_decodes(EngineState& state) {
   // Preemption takes from the end, so indices before it stay.
   for (size_t i = 0; i < state.running.size(); ++i) {
     Sequence& sequence = *state.running[i];
-    if (!sequence.is_decoding()) continue;
-    if (!make_room(state, sequence)) return;
+    if (sequence.is_decoding() && !make_room(state, sequence)) break;
   }
   for (Sequence* sequence : state.running) {
     if (sequence->is_decoding()) add_rows(state, *sequence, 1);
   }
 }
 
+// What the step may take: the option's time, or four steps of what decodes now.
+double step_budget(const EngineState& state) {
+  if (state.options.max_step_ms > 0.0) return state.options.max_step_ms / 1e3;
+  const auto rows = static_cast<int64_t>(state.step_tokens.size());
+  return 4.0 * state.cost.predict(rows, state.step_keys);
+}
+
 void plan_prefills(EngineState& state) {
   const bool decodes = !state.step_tokens.empty();
+  const double budget = decodes ? step_budget(state) : 0.0;
+  bool moved_one = false;
   for (Sequence* sequence : state.running) {
     if (sequence->is_decoding()) continue;
     const auto taken = static_cast<int64_t>(state.step_tokens.size());
     int64_t room = state.options.max_step_rows - taken;
     if (decodes) {
-      room = std::min(room, state.cost.rows_within(state.max_step_seconds, taken, state.step_keys,
-                                                   sequence->kv.num_tokens));
-      // One row over budget moves a prompt on; a second prompt can wait for the next step.
-      const bool over = state.cost.predict(taken, state.step_keys) >= state.max_step_seconds;
-      if (over && taken > 0 && state.step_sequences.back()->logit_row < 0) return;
+      const int64_t within =
+          state.cost.rows_within(budget, taken, state.step_keys, sequence->kv.num_tokens);
+      // One prompt moves on whatever the budget, by a row at least.
+      room = std::min(room, moved_one ? within : std::max<int64_t>(within, 1));
     }
     if (room <= 0) return;
     add_rows(state, *sequence, std::min(room, sequence->uncomputed()));
+    moved_one = true;
   }
 }
 

@@ -16,10 +16,10 @@ namespace forerun {
 using RequestId = uint64_t;
 
 enum class FinishReason : uint8_t {
-  kStop,       // a stop id, the model's end of sequence, or a stop string
-  kLength,     // max_tokens, or the context or the key/value memory is full
+  kStop,    // a stop id, the model's end of sequence, or a stop string
+  kLength,  // max_tokens, or the context or the key/value memory is full
   kCancelled,
-  kError,      // the model gave NaN or infinite logits, or nothing may be sampled
+  kError,  // the model gave NaN or infinite logits, or nothing may be sampled
 };
 std::string_view finish_reason_name(FinishReason reason);
 
@@ -38,30 +38,31 @@ struct FinishEvent {
   RequestId request = 0;
   int choice = 0;
   FinishReason reason = FinishReason::kStop;
-  std::optional<int32_t> stop_id;   // the id that ended it
-  int stop_string = -1;             // index of the stop string that ended it, or −1
+  std::optional<int32_t> stop_id;  // the id that ended it
+  int stop_string = -1;            // index of the stop string that ended it, or −1
   // Bytes of the choice's text that stand before the stop string; what follows is not output.
   std::optional<int64_t> text_bytes;
-  std::string_view error;           // for kError
+  std::string_view error;  // for kError
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;        // of the prompt, found in the prefix cache
+  int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
   int64_t completion_tokens = 0;
-  uint64_t seed = 0;                // the one given, or the one drawn
+  uint64_t seed = 0;  // the one given, or the one drawn
 };
 
 // What to generate. Sampling defaults are the model's own distribution.
 struct Request {
   std::vector<int32_t> prompt;
   SamplingParams sampling;
-  int64_t max_tokens = 0;  // per choice; 0: as many as the context holds
-  int n = 1;               // choices
+  int64_t max_tokens = 0;                 // per choice; 0: as many as the context holds
+  int n = 1;                              // choices
   std::vector<int32_t> stop_ids;          // beside the model's end-of-sequence ids
   std::vector<std::string> stop_strings;  // need the engine to have a vocabulary's bytes
   bool ignore_eos = false;                // the model's own end-of-sequence ids do not stop it
-  uint64_t salt = 0;         // whose prefix cache entries it may use and leave behind; 0 is shared
+  uint64_t salt = 0;  // whose prefix cache entries it may use and leave behind; 0 is shared
   bool use_prefix_cache = true;
 
   // Called by Engine::step() on its thread, in order, for each choice: tokens, then one finish.
+  // They may add and cancel requests, not call step() or throw; spans and views last for the call.
   std::function<void(const TokenEvent&)> on_token;
   std::function<void(const FinishEvent&)> on_finish;
 };

@@ -53,8 +53,7 @@ void sample_together(EngineState& state, std::span<const float> logits, const Sa
   const int members = std::min(state.team.size(), kMaxMembers);
   state.team.run([&](int member) {
     if (member >= members) return;
-    const Range range =
-        share_of(static_cast<int64_t>(logits.size()), member, members, kVocabBlock);
+    const Range range = share_of(static_cast<int64_t>(logits.size()), member, members, kVocabBlock);
     best[member] = best_in_range(logits, point, static_cast<int>(range.begin),
                                  static_cast<int>(range.end), *state.workspaces[0]);
   });
@@ -91,8 +90,8 @@ void sample_tokens(EngineState& state) {
   }
   if (state.samples.empty()) return;
   state.team.run([&](int member) {
-    const Range mine = share_of(static_cast<int64_t>(state.samples.size()), member,
-                                state.team.size());
+    const Range mine =
+        share_of(static_cast<int64_t>(state.samples.size()), member, state.team.size());
     for (int64_t i = mine.begin; i < mine.end; ++i) {
       SampleResult& result = state.samples[i];
       sample_row(logits_of(result), point_of(*result.sequence, result.sequence->choice),

@@ -17,18 +17,23 @@ struct ActiveRequest {
   RequestId id = 0;
   Request request;
   uint64_t seed = 0;
-  int64_t max_tokens = 0;     // per choice, cut to what context and memory hold
-  int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache when it was first admitted
-  int unfinished = 0;         // choices
+  int64_t max_tokens = 0;  // per choice, cut to what context and memory hold
+  // Of the prompt, found in the prefix cache when it was first admitted.
+  std::optional<int64_t> cached_tokens;
+  int unfinished = 0;  // choices
+
+  int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
+  // That a choice may come to hold.
+  int64_t most_tokens() const { return prompt_tokens() + max_tokens; }
 };
 
-// One choice of a request: its tokens, its keys and values, and what sampling needs to know. Every
-// list is reserved when it is made, so that steps allocate nothing.
+// One choice of a request: its tokens, its keys and values, and what sampling needs to know. Its
+// lists are made, in full length, when it first gets a place, so that a queue of requests takes
+// little memory and steps allocate nothing.
 struct Sequence {
   ActiveRequest* request = nullptr;
   int choice = 0;
-  std::vector<int32_t> tokens;  // prompt, then output
-  int64_t prompt_tokens = 0;
+  std::vector<int32_t> tokens;  // prompt, then output; empty before it first gets a place
   KvSequence kv;
   std::optional<PenaltyState> penalties;  // when the sampling parameters need one
   std::optional<StopMatcher> stops;       // when there are stop strings
@@ -37,11 +42,15 @@ struct Sequence {
   bool finished = false;
 
   // This step.
-  int step_rows = 0;    // tokens computed by it
-  int logit_row = -1;   // which logits it samples from, or −1
+  int step_rows = 0;   // tokens computed by it
+  int logit_row = -1;  // which logits it samples from, or −1
 
-  int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }
-  int64_t output_tokens() const { return num_tokens() - prompt_tokens; }
+  // What is known of it: the prompt and what came out.
+  std::span<const int32_t> known() const { return tokens.empty() ? prompt() : tokens; }
+  std::span<const int32_t> prompt() const { return request->request.prompt; }
+  int64_t num_tokens() const { return static_cast<int64_t>(known().size()); }
+  int64_t prompt_tokens() const { return request->prompt_tokens(); }
+  int64_t output_tokens() const { return num_tokens() - prompt_tokens(); }
   // Tokens whose keys and values are not there yet.
   int64_t uncomputed() const { return num_tokens() - kv.num_tokens; }
   // Only the token just sampled is uncomputed.

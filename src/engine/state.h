@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 #include "engine/step_cost.h"
 #include "models/decoder.h"
 #include "sampling/sampler.h"
+#include "tensor/buffer.h"
 
 namespace forerun {
 
@@ -24,8 +26,8 @@ struct SampleResult {
   std::array<TokenLogprob, kMaxTopLogprobs> top;
 };
 
-// Everything the engine's actions work on. One step runs them in this order, each in a file of its
-// own: admit, plan_step, forward, fork_choices, sample_tokens, emit_tokens.
+// Everything the engine's actions work on, each in a file of its own. One step runs them in this
+// order: cancel_requests, admit, plan_step, forward, fork_choices, sample_tokens, emit_tokens.
 struct EngineState {
   EngineState(const Model& model, const KernelTable& kernels, Team& team, EngineOptions options,
               int num_pages);
@@ -37,8 +39,8 @@ struct EngineState {
   Decoder decoder;
   KvCache cache;
   StepCost cost;
-  double max_step_seconds = 0.0;
-  int64_t sequence_limit = 0;  // tokens of one sequence: context, or all memory if less
+  int64_t sequence_limit = 0;      // tokens of one sequence: context, or all memory if less
+  size_t longest_token_bytes = 0;  // of options.token_bytes
 
   RequestId next_id = 1;
   std::unordered_map<RequestId, std::unique_ptr<ActiveRequest>> requests;
@@ -46,18 +48,30 @@ struct EngineState {
   std::vector<Sequence*> waiting;                    // in order of arrival, preempted ones first
   std::vector<Sequence*> running;                    // in order of admission
   std::vector<RequestId> cancelled;
+  bool stepping = false;
 
   // The step being made.
   std::vector<int32_t> step_tokens;
   std::vector<RowGroup> step_groups;
   std::vector<int32_t> step_logit_rows;
   std::vector<Sequence*> step_sequences;
-  int64_t step_keys = 0;
+  int64_t step_keys = 0;                    // that the rows attend to, summed
+  std::array<Buffer, kNumTaps> tap_memory;  // [max_step_rows, d_model] each, with keep_states
+  StateTap tap;
   std::vector<SampleResult> samples;
   std::vector<std::unique_ptr<SamplerWorkspace>> workspaces;  // one a team member
 
   EngineStats stats;
 };
+
+// Times a few steps, for the cost model.
+void calibrate(EngineState& state);
+// An Error names the field and the limit.
+Status check_request(const EngineState& state, const Request& request);
+// Takes in a checked request: its choices wait.
+RequestId queue_request(EngineState& state, Request request);
+// Gives a sequence its lists, when it gets a place for the first time.
+void make_lists(const EngineState& state, Sequence& sequence);
 
 // Finishes what was cancelled.
 void cancel_requests(EngineState& state);
@@ -68,12 +82,20 @@ void admit(EngineState& state);
 void plan_step(EngineState& state);
 // Runs the model, records what is computed, learns what it cost.
 void forward(EngineState& state);
+// With keep_states: puts the tap's rows beside their keys and values.
+void keep_states(EngineState& state);
 // Starts a request's other choices from the prompt its first one has just computed.
 void fork_choices(EngineState& state);
 // One token for every sequence whose next logits are there, and its log-probs.
 void sample_tokens(EngineState& state);
 // Appends the tokens, calls back, ends what is done.
 void emit_tokens(EngineState& state);
+
+// The states kept for a position that is computed: bf16 [kNumTaps, d_model], by layer.
+const uint16_t* kept_states(EngineState& state, const Sequence& sequence, int64_t position);
+
+// All of that, once. False when there was nothing to do.
+bool run_step(EngineState& state);
 
 // Ends a choice: frees its memory and calls back.
 void finish(EngineState& state, Sequence& sequence, FinishEvent event);

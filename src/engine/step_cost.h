@@ -20,8 +20,8 @@ class StepCost final {
   // A step that was predicted took `seconds`.
   void observe(int64_t rows, int64_t keys, double seconds);
 
-  // The most further rows of one sequence, the first attending to `first_keys` keys, that keep a step
-  // of `rows` and `keys` under `budget_seconds`; at least 1.
+  // The most further rows of one sequence, `first_keys` keys before the first, that keep a step
+  // of `rows` and `keys` under `budget_seconds`; 0 when not even one does.
   int64_t rows_within(double budget_seconds, int64_t rows, int64_t keys, int64_t first_keys) const;
 
  private:

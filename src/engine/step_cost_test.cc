@@ -10,15 +10,15 @@ TEST(StepCost, RowsWithinFillTheBudgetAndNoMore) {
   for (const double budget : {8e-3, 16e-3, 100e-3}) {
     for (const int64_t depth : {0, 500, 4000}) {
       const int64_t rows = cost.rows_within(budget, 2, 900, depth);
-      const auto keys = [&](int64_t r) { return 900 + r * depth + r * r / 2; };
-      EXPECT_LE(cost.predict(2 + rows, keys(rows)), budget * 1.001);
-      EXPECT_GT(cost.predict(2 + rows + 1, keys(rows + 1)), budget * 0.999);
+      const auto keys = [&](int64_t r) { return 900 + r * depth + r * (r + 1) / 2; };
+      EXPECT_LE(cost.predict(2 + rows, keys(rows)), budget * (1.0 + 1e-12));
+      EXPECT_GT(cost.predict(2 + rows + 1, keys(rows + 1)), budget);
     }
   }
 }
 
-TEST(StepCost, GivesOneRowWhenNothingFits) {
-  EXPECT_EQ(StepCost(1.0, 1.0, 1.0).rows_within(0.5, 3, 100, 10), 1);
+TEST(StepCost, GivesNoRowWhenNothingFits) {
+  EXPECT_EQ(StepCost(1.0, 1.0, 1.0).rows_within(0.5, 3, 100, 10), 0);
 }
 
 TEST(StepCost, FollowsTheMachineButNotOneSlowStep) {

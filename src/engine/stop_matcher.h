@@ -12,8 +12,8 @@ namespace forerun {
 class StopMatcher final {
  public:
   struct Match {
-    int stop_string;         // index; the earliest begin wins, then the lowest index
-    int64_t begin_bytes;     // where it starts, from the beginning of the text
+    int stop_string;      // index; the earliest begin wins, then the lowest index
+    int64_t begin_bytes;  // where it starts, from the beginning of the text
   };
 
   // Borrows the strings, which are not empty. Nothing is allocated after construction for pieces of
@@ -29,7 +29,7 @@ class StopMatcher final {
  private:
   std::span<const std::string> stop_strings_;
   size_t longest_ = 0;
-  std::string tail_;           // the text's end, long enough to hold a begun match
+  std::string tail_;  // the text's end, long enough to hold a begun match
   int64_t total_bytes_ = 0;
   int64_t settled_bytes_ = 0;
 };

@@ -37,9 +37,9 @@ std::vector<float> inverse_frequencies(const ModelDescriptor& model) {
 
 }  // namespace
 
-std::array<int, 3> tap_layers(int num_layers) {
+std::array<int, kNumTaps> tap_layers(int num_layers) {
   const int last = num_layers - 1;
-  std::array<int, 3> layers = {2, num_layers / 2, num_layers - 3};
+  std::array<int, kNumTaps> layers = {2, num_layers / 2, num_layers - 3};
   for (int& layer : layers) layer = std::clamp(layer, 0, last);
   std::sort(layers.begin(), layers.end());
   if (layers[0] < layers[1] && layers[1] < layers[2]) return layers;
@@ -207,8 +207,8 @@ class Decoder::Region {
 
   void tap_input(int layer) {
     if (d_.input_->tap == nullptr) return;
-    const std::array<int, 3> layers = tap_layers(model_.num_layers);
-    for (int i = 0; i < 3; ++i) {
+    const std::array<int, kNumTaps> layers = tap_layers(model_.num_layers);
+    for (int i = 0; i < kNumTaps; ++i) {
       float* out = d_.input_->tap->entering[i];
       if (layers[i] != layer || out == nullptr) continue;
       const Range rows = mine(num_rows_);

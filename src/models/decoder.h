@@ -26,7 +26,7 @@ constexpr std::array<std::string_view, 8> kStepPartNames = {
 
 // The layers whose inputs a step can expose, ascending: 2, n/2, n−3, each clamped to 0 … n−1; where
 // these are not three different ones, 1, n/2, n−1.
-std::array<int, 3> tap_layers(int num_layers);
+std::array<int, kNumTaps> tap_layers(int num_layers);
 
 // The shared decoder: tokens in, logits out, keys and values into the pool. One step at a time, on
 // the calling thread and its team; nothing is allocated after construction.

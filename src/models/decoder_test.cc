@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/philox.h"
+#include "cache/kv_cache.h"
 #include "models/model.h"
 #include "models/tiny_model.h"
 
@@ -70,9 +71,14 @@ class Harness {
   std::vector<std::vector<float>> run(const std::vector<int32_t>& tokens,
                                       const std::vector<RowGroup>& groups,
                                       const StateTap* tap = nullptr) {
+    return run_in(*pool_, tokens, groups, tap);
+  }
+  std::vector<std::vector<float>> run_in(KvPool& pool, const std::vector<int32_t>& tokens,
+                                         const std::vector<RowGroup>& groups,
+                                         const StateTap* tap = nullptr) {
     std::vector<int32_t> rows(tokens.size());
     std::iota(rows.begin(), rows.end(), 0);
-    decoder_->step({tokens, groups, rows, tap}, *pool_);
+    decoder_->step({tokens, groups, rows, tap}, pool);
     std::vector<std::vector<float>> logits;
     for (size_t i = 0; i < rows.size(); ++i) {
       const float* row = decoder_->logits(static_cast<int64_t>(i));
@@ -210,37 +216,129 @@ TEST_P(OnEveryIsa, NeighboursInABatchChangeNoBit) {
   EXPECT_TRUE(std::equal(expected_second.begin(), expected_second.end(), together.begin() + 270));
 }
 
-// A tree whose rows straddle page and partition edges: each path gives the bits of the plain run.
-TEST_P(OnEveryIsa, TreeRowsGiveTheBitsOfThePlainRun) {
+// A tree of drafted tokens: parents, and the rows of each path from a root to a leaf.
+struct Tree {
+  std::vector<int32_t> parents;
+  std::vector<std::vector<int>> paths;
+};
+
+// A chain of `depth` rows with, at every `every`-th row, a sibling and a child of that.
+Tree branching_tree(int depth, int every) {
+  Tree tree;
+  std::vector<int> trunk;
+  for (int i = 0; i < depth; ++i) {
+    const int parent = trunk.empty() ? -1 : trunk.back();
+    const auto row = static_cast<int>(tree.parents.size());
+    tree.parents.push_back(parent);
+    if (i % every == 0) {
+      tree.parents.insert(tree.parents.end(), {parent, row + 1});
+      std::vector<int> branch(trunk);
+      branch.insert(branch.end(), {row + 1, row + 2});
+      tree.paths.push_back(branch);
+    }
+    trunk.push_back(row);
+  }
+  tree.paths.push_back(trunk);
+  return tree;
+}
+
+TinyModelConfig tree_config() {
   TinyModelConfig config;
   config.num_layers = 2;
   config.head_dim = 32;
+  config.tied_output = false;
   config.matrix_type = DType::kQ8_0;
-  Harness harness(config, GetParam());
+  return config;
+}
+
+// Each path gives the bits of the plain run, a chain beside the tree as well.
+void expect_tree_is_plain(Harness& harness, const Tree& tree, int committed) {
+  const int64_t vocab_size = harness.descriptor().vocab_size;
+  const auto prompt = random_tokens(committed, vocab_size, 3);
+  const auto draft = random_tokens(static_cast<int>(tree.parents.size()), vocab_size, 5);
+  std::vector<std::vector<std::vector<float>>> expected;
+  for (const auto& path : tree.paths) {
+    std::vector<int32_t> tokens(prompt);
+    for (const int row : path) tokens.push_back(draft[row]);
+    const auto logits = harness.run_chain(tokens, 512);
+    expected.emplace_back(logits.end() - static_cast<int64_t>(path.size()), logits.end());
+  }
+  const auto neighbour = random_tokens(3, vocab_size, 6);
+  const auto expected_neighbour = harness.run_chain(neighbour, 3);
+
+  if (committed > 0) harness.run_chain(prompt, 512);
+  std::vector<int32_t> tokens(draft);
+  tokens.insert(tokens.end(), neighbour.begin(), neighbour.end());
+  const std::span<const int32_t> pages = harness.pages();
+  const auto together = harness.run(
+      tokens, {{static_cast<int>(draft.size()), committed, pages, tree.parents.data()},
+               {3, 0, pages.last(1), nullptr}});
+  for (size_t p = 0; p < tree.paths.size(); ++p) {
+    for (size_t i = 0; i < tree.paths[p].size(); ++i) {
+      ASSERT_EQ(together[tree.paths[p][i]], expected[p][i])
+          << committed << " committed, path " << p << ", depth " << i;
+    }
+  }
+  EXPECT_TRUE(std::equal(expected_neighbour.begin(), expected_neighbour.end(), together.end() - 3));
+}
+
+// Every place the tree's first row can have in a page, and around the edge of a partition.
+TEST_P(OnEveryIsa, TreeRowsGiveTheBitsOfThePlainRun) {
+  Harness harness(tree_config(), GetParam());
   //      0          a root chain 0-1-2, a sibling branch 3-4 under 0, a second root 5-6-7
-  const std::vector<int32_t> parents = {-1, 0, 1, 0, 3, -1, 5, 6};
-  const std::vector<std::vector<int>> paths = {{0, 1, 2}, {0, 3, 4}, {5, 6, 7}};
-  const auto draft = random_tokens(8, config.vocab_size, 5);
+  const Tree tree = {{-1, 0, 1, 0, 3, -1, 5, 6}, {{0, 1, 2}, {0, 3, 4}, {5, 6, 7}}};
+  for (int committed = 0; committed <= 34; ++committed) {
+    expect_tree_is_plain(harness, tree, committed);
+  }
+  for (int committed = 246; committed <= 258; ++committed) {
+    expect_tree_is_plain(harness, tree, committed);
+  }
+}
+
+// Deeper than a page, so that a path's own positions cross a page's edge, and a partition's.
+TEST_P(OnEveryIsa, DeepTreesGiveTheBitsOfThePlainRun) {
+  Harness harness(tree_config(), GetParam());
+  const Tree tree = branching_tree(/*depth=*/36, /*every=*/7);
+  for (const int committed : {0, 1, 28, 31, 32, 33, 215, 225, 255, 256}) {
+    expect_tree_is_plain(harness, tree, committed);
+  }
+}
+
+// After a path is accepted and its keys and values are moved to their places, the sequence goes on
+// as one that was never drafted.
+TEST_P(OnEveryIsa, AnAcceptedPathGoesOnAsThePlainRun) {
+  Harness harness(tree_config(), GetParam());
+  const ModelDescriptor& d = harness.descriptor();
+  const Tree tree = branching_tree(/*depth=*/5, /*every=*/2);
+  const auto draft = random_tokens(static_cast<int>(tree.parents.size()), d.vocab_size, 5);
+  const int32_t next = 17;
   std::vector<int> offsets;
-  for (int i = 0; i <= 34; ++i) offsets.push_back(i);
-  for (int i = 250; i <= 258; ++i) offsets.push_back(i);
+  for (int i = 1; i <= 33; ++i) offsets.push_back(i);
+  for (int i = 248; i <= 257; ++i) offsets.push_back(i);
   for (const int committed : offsets) {
-    const auto prompt = random_tokens(committed, config.vocab_size, 3);
-    std::vector<std::vector<std::vector<float>>> expected;
-    for (const auto& path : paths) {
-      std::vector<int32_t> tokens(prompt);
-      for (const int row : path) tokens.push_back(draft[row]);
-      const auto logits = harness.run_chain(tokens, 512);
-      expected.emplace_back(logits.end() - 3, logits.end());
+    const std::vector<int>& path = tree.paths[committed % tree.paths.size()];
+    std::vector<int32_t> tokens = random_tokens(committed, d.vocab_size, 3);
+    KvCache cache({d.num_layers, d.num_kv_heads, d.head_dim, {}}, /*num_pages=*/16);
+    KvSequence sequence;
+    ASSERT_TRUE(cache.reserve(sequence, committed + static_cast<int64_t>(draft.size())));
+    harness.run_in(cache.pool(), tokens, {{committed, 0, sequence.pages, nullptr}});
+    cache.commit(sequence, tokens);
+    harness.run_in(cache.pool(), draft,
+                   {{static_cast<int>(draft.size()), committed, sequence.pages,
+                     tree.parents.data()}});
+    std::vector<int64_t> slots;
+    for (const int row : path) {
+      slots.push_back(committed + row);
+      tokens.push_back(draft[row]);
     }
-    if (committed > 0) harness.run_chain(prompt, 512);
-    const auto tree = harness.run(draft, {{8, committed, harness.pages(), parents.data()}});
-    for (size_t p = 0; p < paths.size(); ++p) {
-      for (int i = 0; i < 3; ++i) {
-        ASSERT_EQ(tree[paths[p][i]], expected[p][i])
-            << committed << " committed, path " << p << ", depth " << i;
-      }
-    }
+    cache.compact(sequence, committed, slots);
+    cache.commit(sequence, tokens);
+    const auto position = static_cast<int64_t>(tokens.size());
+    ASSERT_TRUE(cache.reserve(sequence, position + 1));
+    const auto logits =
+        harness.run_in(cache.pool(), {next}, {{1, position, sequence.pages, nullptr}});
+    tokens.push_back(next);
+    ASSERT_EQ(logits[0], harness.run_chain(tokens, 512).back()) << committed << " committed";
   }
 }
 

@@ -18,10 +18,12 @@ struct RowGroup {
   const int32_t* parents = nullptr;  // [num_rows], or null for a chain
 };
 
+constexpr int kNumTaps = 3;
+
 // Where a step leaves the states a speculator feeds on, per row: the residual stream entering three
 // layers (see tap_layers) and the final normed state. Null members are not written.
 struct StateTap {
-  float* entering[3] = {nullptr, nullptr, nullptr};  // [rows, d_model]
+  float* entering[kNumTaps] = {};  // [rows, d_model]
   float* final_normed = nullptr;                     // [rows, d_model]
 };
 

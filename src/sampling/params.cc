@@ -48,6 +48,11 @@ Status validate_penalties(const SamplingParams& params) {
 }
 
 Status validate_logit_bias(const std::vector<LogitBias>& entries, int vocab_size) {
+  if (Status s = require(entries.size() <= static_cast<size_t>(vocab_size),
+                         "logit_bias's number of entries", entries.size(),
+                         "at most " + std::to_string(vocab_size));
+      !s.ok())
+    return s;
   for (const LogitBias& entry : entries) {
     if (Status s =
             require(entry.token_id >= 0 && entry.token_id < vocab_size, "logit_bias token id",

@@ -102,5 +102,16 @@ TEST(SamplingParams, DrawnSeedsDifferAndSurviveADouble) {
   EXPECT_LT(a, uint64_t{1} << 53);
 }
 
+TEST(SamplingParams, LimitsTheNumberOfBiases) {
+  SamplingParams params;
+  params.logit_bias.assign(kVocabSize, {1, 0.5f});
+  EXPECT_TRUE(validate(params, kVocabSize).ok());
+  params.logit_bias.push_back({1, 0.5f});
+  const Status status = validate(params, kVocabSize);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().message,
+            "logit_bias's number of entries is 1001; it must be at most 1000");
+}
+
 }  // namespace
 }  // namespace forerun

@@ -1,0 +1,158 @@
+// Promise 4: from step()'s entry to its return, no thread allocates. A program of its own, since it
+// counts every allocation the process makes.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "engine/engine_fixture.h"
+
+namespace {
+std::atomic<long> num_allocations{0};
+}  // namespace
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+// A sanitizer brings its own allocator, and a hook.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*malloc_hook)(const volatile void*,
+                                                                             size_t),
+                                                         void (*free_hook)(const volatile void*));
+namespace {
+const int installed = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, size_t) { num_allocations.fetch_add(1, std::memory_order_relaxed); },
+    [](const volatile void*) {});
+}  // namespace
+#else
+// glibc's own functions behind the names that everything, operator new included, allocates by.
+extern "C" {
+void* __libc_malloc(size_t size);
+void* __libc_calloc(size_t count, size_t size);
+void* __libc_realloc(void* memory, size_t size);
+void* __libc_memalign(size_t alignment, size_t size);
+
+void* malloc(size_t size) {
+  num_allocations.fetch_add(1, std::memory_order_relaxed);
+  return __libc_malloc(size);
+}
+void* calloc(size_t count, size_t size) {
+  num_allocations.fetch_add(1, std::memory_order_relaxed);
+  return __libc_calloc(count, size);
+}
+void* realloc(void* memory, size_t size) {
+  num_allocations.fetch_add(1, std::memory_order_relaxed);
+  return __libc_realloc(memory, size);
+}
+void* memalign(size_t alignment, size_t size) {
+  num_allocations.fetch_add(1, std::memory_order_relaxed);
+  return __libc_memalign(alignment, size);
+}
+void* aligned_alloc(size_t alignment, size_t size) {
+  return memalign(alignment, size);
+}
+int posix_memalign(void** memory, size_t alignment, size_t size) {
+  *memory = memalign(alignment, size);
+  return *memory == nullptr ? 12 : 0;  // ENOMEM
+}
+}
+#endif
+
+namespace forerun {
+namespace {
+
+// A string that comes in many tokens without ever being whole, whatever the tokens are.
+std::vector<std::string> never_matched() {
+  return {std::string(40, 'a') + "!", "!!"};
+}
+
+std::vector<Request> requests_of_every_kind() {
+  std::vector<Request> requests = mixed_requests(tiny_model().descriptor().vocab_size);
+  for (Request& request : requests) {
+    request.max_tokens = 60;
+    request.stop_ids.clear();
+    request.ignore_eos = true;
+    if (!request.stop_strings.empty()) request.stop_strings = never_matched();
+    // What is called back may do as it likes; here it does nothing.
+    request.on_token = [](const TokenEvent&) {};
+    request.on_finish = [](const FinishEvent&) {};
+  }
+  return requests;
+}
+
+// Steps until `sequences` run and none waits.
+void admit_all(Engine& engine, int64_t sequences) {
+  while (engine.stats().running < sequences || engine.stats().waiting > 0) {
+    ASSERT_TRUE(engine.step());
+  }
+}
+
+class Allocation : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(KeepStates, Allocation, testing::Bool());
+
+TEST_P(Allocation, NoneInAnyStepOfAdmittedSequences) {
+  for (const Isa isa : available_isas()) {
+    Team team(2);
+    EngineOptions options = tiny_options();
+    options.keep_states = GetParam();
+    options.kv_tokens = 32 * 32 * 8;
+    Result<std::unique_ptr<Engine>> made =
+        Engine::create(tiny_model(), kernel_table(isa), team, options);
+    ASSERT_TRUE(made.ok());
+    Engine& engine = **made;
+    int64_t sequences = 0;
+    for (Request& request : requests_of_every_kind()) {
+      sequences += request.n;
+      ASSERT_TRUE(engine.add(std::move(request)).ok());
+    }
+    admit_all(engine, sequences);
+    const long before = num_allocations;
+    int steps = 0;
+    while (engine.step()) ++steps;
+    EXPECT_EQ(num_allocations - before, 0) << isa_name(isa) << " in " << steps << " steps";
+    EXPECT_GT(steps, 50);
+  }
+}
+
+// Prefill in chunks beside decoding, a page taken every 32 tokens, preemption and its recompute.
+TEST_P(Allocation, NoneInPrefillAndPreemption) {
+  Team team(2);
+  EngineOptions options = tiny_options();
+  options.keep_states = GetParam();
+  options.kv_tokens = 12 * 32;
+  options.max_step_rows = 40;
+  Result<std::unique_ptr<Engine>> made =
+      Engine::create(tiny_model(), kernel_table(available_isas().back()), team, options);
+  ASSERT_TRUE(made.ok());
+  Engine& engine = **made;
+  for (uint32_t i = 0; i < 3; ++i) {
+    Request request;
+    request.prompt = random_tokens(60, 320, i);
+    request.max_tokens = 200;
+    request.ignore_eos = true;
+    ASSERT_TRUE(engine.add(std::move(request)).ok());
+  }
+  engine.step();
+  ASSERT_EQ(engine.stats().running, 3);
+  const long before = num_allocations;
+  while (engine.step()) {
+  }
+  EXPECT_EQ(num_allocations - before, 0);
+  EXPECT_GT(engine.stats().preemptions, 0);
+}
+
+TEST(AllocationCount, Counts) {
+  const long before = num_allocations;
+  Team team(2);
+  EXPECT_GT(num_allocations - before, 0) << "other threads' too";
+  const long alone = num_allocations;
+  void* volatile memory = std::malloc(100);
+  memory = std::realloc(memory, 10'000);
+  std::free(memory);
+  delete new std::string(100, 'x');
+  EXPECT_EQ(num_allocations - alone, 4);
+  team.run([](int member) {
+    if (member == 1) delete new std::string(100, 'x');
+  });
+  EXPECT_EQ(num_allocations - alone, 6);
+}
+
+}  // namespace
+}  // namespace forerun
