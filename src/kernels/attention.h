@@ -12,9 +12,11 @@ namespace forerun {
 //   values  [16 position pairs][head_dim][2]      pairs of positions side by side
 // so that one vector of dot-product pairs serves 16 keys, or 16 dimensions.
 constexpr int kPageTokens = 32;
-// Scores are exponentiated and summed per partition, partitions are merged in ascending order.
-// Both grids are anchored at position 0.
+// Scores are exponentiated and summed per partition; the partitions of a run are merged in ascending
+// order, then the runs. All grids are anchored at position 0, so where work is cut never shows; a
+// run is a piece of work that leaves one partial result instead of four.
 constexpr int kPartitionTokens = 256;
+constexpr int kRunPartitions = 4;
 constexpr int kPagesPerPartition = kPartitionTokens / kPageTokens;
 // Query rows (tokens × grouped heads) that share one pass over the keys.
 constexpr int kMaxQueryRows = 24;

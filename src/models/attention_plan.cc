@@ -45,19 +45,18 @@ void AttentionPlan::build(std::span<const RowGroup> groups, std::span<const int6
   merges_.clear();
   group_rows_.clear();
   partial_used_ = 0;
-  int64_t num_tiles = 0;
+  num_tiles_ = 0;
   int row = 0;
   for (const RowGroup& group : groups) {
     group_rows_.push_back(row);
     row += group.num_rows;
-    num_tiles += (int64_t{group.num_rows} * group_size_ + tile_rows(group_size_) - 1) /
-                 tile_rows(group_size_) * num_kv_heads_;
+    num_tiles_ += (int64_t{group.num_rows} * group_size_ + tile_rows(group_size_) - 1) /
+                  tile_rows(group_size_) * num_kv_heads_;
   }
-  const bool split = num_tiles < int64_t{kUnitsPerMember} * team_size_;
   for (size_t g = 0; g < groups.size(); ++g) {
     const auto group = static_cast<int32_t>(g);
     if (groups[g].parents == nullptr) {
-      add_chain(group, groups[g], split);
+      add_chain(group, groups[g]);
     } else {
       add_tree(group, groups[g], positions.subspan(group_rows_[g], groups[g].num_rows));
     }
@@ -65,12 +64,12 @@ void AttentionPlan::build(std::span<const RowGroup> groups, std::span<const int6
   deal();
 }
 
-void AttentionPlan::add_chain(int32_t group, const RowGroup& rows, bool split) {
+void AttentionPlan::add_chain(int32_t group, const RowGroup& rows) {
   const int num_queries = rows.num_rows * group_size_;
   for (int begin = 0; begin < num_queries; begin += tile_rows(group_size_)) {
     const int count = std::min(tile_rows(group_size_), num_queries - begin);
     const int last_token = (begin + count - 1) / group_size_;
-    add_tile({group, begin, count, rows.first_slot + last_token}, split);
+    add_tile({group, begin, count, rows.first_slot + last_token});
   }
 }
 
@@ -104,10 +103,11 @@ void AttentionPlan::add_tree(int32_t group, const RowGroup& rows,
   }
 }
 
-void AttentionPlan::add_tile(const Tile& tile, bool split) {
+void AttentionPlan::add_tile(const Tile& tile) {
   const auto partitions = static_cast<int32_t>(tile.last_position / kPartitionTokens + 1);
   const int64_t partial_rows = int64_t{partitions} * tile.num_queries * num_kv_heads_;
-  split = split && partitions > 1 && has_room(partial_rows);
+  const bool split = num_tiles_ < int64_t{kUnitsPerMember} * team_size_ && partitions > 1 &&
+                     has_room(partial_rows);
   for (int head = 0; head < num_kv_heads_; ++head) {
     if (split) {
       merges_.push_back({tile.group, head, tile.query_begin, tile.num_queries,
@@ -119,13 +119,21 @@ void AttentionPlan::add_tile(const Tile& tile, bool split) {
   }
 }
 
+bool AttentionPlan::runs_suffice(int64_t partitions) const {
+  return num_tiles_ * (partitions / kRunPartitions) >= int64_t{kUnitsPerMember} * team_size_;
+}
+
 Range AttentionPlan::add_split_units(const Tile& tile, int32_t kv_head, int32_t partition_begin,
                                      int32_t partition_end) {
   const auto first = static_cast<int64_t>(units_.size());
-  for (int32_t p = partition_begin; p < partition_end; ++p) {
-    units_.push_back({tile.group, kv_head, tile.query_begin, tile.num_queries, p, p + 1,
+  const bool by_runs = runs_suffice(partition_end - partition_begin);
+  for (int32_t p = partition_begin; p < partition_end;) {
+    const bool whole_run = by_runs && p % kRunPartitions == 0;
+    const int32_t end = whole_run ? std::min(p + kRunPartitions, partition_end) : p + 1;
+    units_.push_back({tile.group, kv_head, tile.query_begin, tile.num_queries, p, end,
                       static_cast<int32_t>(partial_used_)});
     partial_used_ += tile.num_queries;
+    p = end;
   }
   return {first, static_cast<int64_t>(units_.size())};
 }

@@ -20,7 +20,8 @@ struct AttentionUnit {
   int32_t partition_begin = 0;
   int32_t partition_end = 0;
   // Where this unit's partial results stand, in query rows, or −1: the unit covers all partitions
-  // of its rows and writes the result itself.
+  // of its rows and writes the result itself. A unit with partial results is one partition, or
+  // several from a run's beginning.
   int32_t partial = -1;
 };
 
@@ -60,14 +61,16 @@ class AttentionPlan final {
     int32_t num_queries;
     int64_t last_position;
   };
-  void add_chain(int32_t group, const RowGroup& rows, bool split);
+  void add_chain(int32_t group, const RowGroup& rows);
   void add_tree(int32_t group, const RowGroup& rows, std::span<const int64_t> positions);
-  void add_tile(const Tile& tile, bool split);
+  void add_tile(const Tile& tile);
   Range add_split_units(const Tile& tile, int32_t kv_head, int32_t partition_begin,
                         int32_t partition_end);
   bool has_room(int64_t partial_rows) const {
     return partial_used_ + partial_rows <= partial_capacity_;
   }
+  // Whether units of whole runs of that many partitions are enough for the team.
+  bool runs_suffice(int64_t partitions) const;
   void deal();
 
   const int num_kv_heads_;
@@ -75,6 +78,7 @@ class AttentionPlan final {
   const int team_size_;
   const int64_t partial_capacity_;
   int64_t partial_used_ = 0;
+  int64_t num_tiles_ = 0;  // of all heads
   std::vector<AttentionUnit> units_;
   std::vector<AttentionMerge> merges_;
   std::vector<int> group_rows_;

@@ -93,7 +93,7 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
     scratch.attention = arena_.take(attention_scratch_bytes(model.head_dim));
     scratch.tail_pages = arena_.take(2 * kPagesPerPartition * page_head_elements(model.head_dim) *
                                 sizeof(uint16_t));
-    scratch.tile_out = arena_.take(2 * kMaxQueryRows * padded * sizeof(float));
+    scratch.tile_out = arena_.take(3 * kMaxQueryRows * padded * sizeof(float));
     scratch.gate_up = arena_.take(rows * 2 * kFfnChunk * sizeof(float));
     scratch.rows = make_operand(kRowsPreparedAlone, widest);
   }
@@ -370,47 +370,65 @@ class Decoder::Region {
            head * model_.head_dim;
   }
 
+  // One query row's way through ascending partitions: into the run they belong to, and each run, when
+  // the next begins, into the whole.
+  struct RowFold {
+    AttentionState run{};
+    AttentionState whole{};
+    float* run_out = nullptr;    // [padded head_dim]
+    float* whole_out = nullptr;  // [padded head_dim], or null where nothing goes beyond one run
+  };
+  void fold(RowFold& row, int32_t partition, const AttentionState& part, const float* out) {
+    if (partition % kRunPartitions == 0) close_run(row);
+    d_.kernels_.attention.merge(row.run, row.run_out, part.maximum, part.sum, out,
+                                model_.head_dim);
+  }
+  void close_run(RowFold& row) {
+    if (row.run.sum == 0.0f) return;
+    d_.kernels_.attention.merge(row.whole, row.whole_out, row.run.maximum, row.run.sum, row.run_out,
+                                model_.head_dim);
+    row.run = {};
+  }
+
   void attend_unit(int layer, const AttentionUnit& unit) {
     const int64_t padded = padded_head_dim(model_.head_dim);
+    const bool is_partial = unit.partial >= 0;
     AttentionPass pass;
     pass.num_rows = unit.num_queries;
     pass.head_dim = model_.head_dim;
     pass.scratch = scratch_.attention.data();
-    float* partial = scratch_.tile_out.as<float>();
-    float* merged = partial + kMaxQueryRows * padded;
-    AttentionState states[kMaxQueryRows] = {};
+    RowFold folds[kMaxQueryRows];
     for (int r = 0; r < unit.num_queries; ++r) {
       const int64_t row = query_token(unit.group, unit.query_begin + r);
       pass.query[r] = query(row, query_head(unit.kv_head, unit.query_begin + r));
       pass.first[r] = 0;
       pass.last[r] = d_.positions_[row];
-      pass.out[r] = unit.partial < 0 ? partial + r * padded
-                                     : d_.partials_.as<float>() + (unit.partial + r) * padded;
+      pass.out[r] = scratch_.tile_out.as<float>() + r * padded;
+      folds[r].run_out = is_partial ? d_.partials_.as<float>() + (unit.partial + r) * padded
+                                    : pass.out[r] + kMaxQueryRows * padded;
+      if (!is_partial) folds[r].whole_out = pass.out[r] + 2 * kMaxQueryRows * padded;
     }
     for (int32_t p = unit.partition_begin; p < unit.partition_end; ++p) {
       pass.partition_begin = int64_t{p} * kPartitionTokens;
       find_pages(layer, unit, pass);
       d_.kernels_.attention.pass(pass);
       for (int r = 0; r < unit.num_queries; ++r) {
-        if (unit.partial >= 0) {
-          d_.partial_states_.as<AttentionState>()[unit.partial + r] = {pass.maximum[r],
-                                                                       pass.sum[r]};
-        } else {
-          d_.kernels_.attention.merge(states[r], merged + r * padded, pass.maximum[r], pass.sum[r],
-                                      pass.out[r], model_.head_dim);
-        }
+        fold(folds[r], p, {pass.maximum[r], pass.sum[r]}, pass.out[r]);
       }
     }
-    if (unit.partial >= 0) return;
     for (int r = 0; r < unit.num_queries; ++r) {
-      finish_row(unit.group, unit.kv_head, unit.query_begin + r, states[r], merged + r * padded);
+      if (is_partial) {
+        d_.partial_states_.as<AttentionState>()[unit.partial + r] = folds[r].run;
+      } else {
+        finish_row(unit.group, unit.kv_head, unit.query_begin + r, folds[r]);
+      }
     }
   }
 
-  void finish_row(int32_t group, int kv_head, int query_row, const AttentionState& state,
-                  float* out) {
-    d_.kernels_.attention.finish(state, out, model_.head_dim);
-    std::copy_n(out, model_.head_dim,
+  void finish_row(int32_t group, int kv_head, int query_row, RowFold& row) {
+    close_run(row);
+    d_.kernels_.attention.finish(row.whole, row.whole_out, model_.head_dim);
+    std::copy_n(row.whole_out, model_.head_dim,
                 attended(query_token(group, query_row), query_head(kv_head, query_row)));
   }
 
@@ -459,28 +477,34 @@ class Decoder::Region {
   }
 
   void merge() {
-    const std::span<const AttentionMerge> merges = d_.plan_.merges();
-    const Range mine_of = mine(static_cast<int64_t>(merges.size()));
-    float* out = scratch_.tile_out.as<float>();
-    for (int64_t i = mine_of.begin; i < mine_of.end; ++i) {
-      const AttentionMerge& merge = merges[i];
-      for (int r = 0; r < merge.num_queries; ++r) {
-        AttentionState state{};
-        merge_units(merge.shared_units, merge.query_begin + r, state, out);
-        merge_units(merge.tail_units, merge.query_begin + r, state, out);
-        finish_row(merge.group, merge.kv_head, merge.query_begin + r, state, out);
-      }
+    int64_t num_rows = 0;
+    for (const AttentionMerge& merge : d_.plan_.merges()) num_rows += merge.num_queries;
+    const Range rows = mine(num_rows);
+    int64_t first = 0;
+    for (const AttentionMerge& merge : d_.plan_.merges()) {
+      const int64_t begin = std::max<int64_t>(rows.begin - first, 0);
+      const int64_t end = std::min<int64_t>(rows.end - first, merge.num_queries);
+      for (int64_t r = begin; r < end; ++r) merge_row(merge, merge.query_begin + static_cast<int>(r));
+      first += merge.num_queries;
     }
   }
 
-  void merge_units(Range units, int query_row, AttentionState& state, float* out) {
+  void merge_row(const AttentionMerge& merge, int query_row) {
+    RowFold row;
+    row.run_out = scratch_.tile_out.as<float>();
+    row.whole_out = row.run_out + padded_head_dim(model_.head_dim);
+    fold_units(merge.shared_units, query_row, row);
+    fold_units(merge.tail_units, query_row, row);
+    finish_row(merge.group, merge.kv_head, query_row, row);
+  }
+
+  void fold_units(Range units, int query_row, RowFold& row) {
     const int64_t padded = padded_head_dim(model_.head_dim);
     for (int64_t i = units.begin; i < units.end; ++i) {
       const AttentionUnit& unit = d_.plan_.unit(i);
       const int64_t index = unit.partial + query_row - unit.query_begin;
-      const AttentionState& part = d_.partial_states_.as<AttentionState>()[index];
-      d_.kernels_.attention.merge(state, out, part.maximum, part.sum,
-                                  d_.partials_.as<float>() + index * padded, model_.head_dim);
+      fold(row, unit.partition_begin, d_.partial_states_.as<AttentionState>()[index],
+           d_.partials_.as<float>() + index * padded);
     }
   }
 

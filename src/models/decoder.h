@@ -104,7 +104,7 @@ class Decoder final {
   struct MemberScratch {
     ArenaPiece attention;   // attention_scratch_bytes
     ArenaPiece tail_pages;  // one partition of one head's keys and values, gathered
-    ArenaPiece tile_out;    // [kMaxQueryRows, padded head_dim] twice: partial, merged
+    ArenaPiece tile_out;    // [kMaxQueryRows, padded head_dim] thrice: partition, run, whole
     ArenaPiece gate_up;     // [max_rows, 2 · 32]
     Operand rows;           // a few rows every member prepares for itself
   };
