@@ -17,7 +17,7 @@ FORERUN := build/release/apps/forerun/forerun
 
 build:
 	@scripts/install_dependencies
-	@cmake --preset release --log-level=WARNING
+	@cmake --preset release --log-level=WARNING >/dev/null
 	@cmake --build --preset release --parallel $(JOBS)
 
 model: build
@@ -31,6 +31,7 @@ test: model
 
 deep:
 	@scripts/install_dependencies deep
+	@$(MAKE) --no-print-directory model
 	@scripts/deep --jobs $(JOBS)
 
 format:

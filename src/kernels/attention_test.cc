@@ -90,6 +90,7 @@ Row make_row(int64_t head_dim, int64_t first, int64_t last, Random& random) {
 constexpr float kGuard = 4321.0f;
 
 // The results of one pass, each with a guard behind it, and scratch of exactly the stated size.
+// Borrows the rows.
 class Pass final {
  public:
   Pass(Context& context, const std::vector<Row>& rows, int64_t partition_begin)
@@ -424,7 +425,8 @@ TEST_P(Attention, ReadsNoPageOfAPartitionThatIsEmptyForAll) {
   Random random(20);
   Context context(kHeadDim, kLongest, /*garbage_seed=*/1);
   for (const auto& [first, last] : {std::pair(0, 255), {250, 255}, {100, 230}, {512, 600}}) {
-    Pass pass(context, {make_row(kHeadDim, first, last, random)}, /*partition_begin=*/256);
+    const std::vector<Row> rows = {make_row(kHeadDim, first, last, random)};
+    Pass pass(context, rows, /*partition_begin=*/256);
     const AttentionPass& result = pass.run(ops());
     EXPECT_EQ(result.maximum[0], -kInfinity);
     EXPECT_EQ(result.sum[0], 0.0f);

@@ -271,7 +271,7 @@ std::vector<Reference> make_references() {
     for (const Shape shape : kShapes) {
       ++seed;
       Source source = random_source(dtype, shape.rows, shape.columns, seed);
-      Activations x = random_activations(/*num_rows=*/256, shape.columns, seed + 1000);
+      Activations x = random_activations(/*rows=*/256, shape.columns, seed + 1000);
       std::vector<float> ordered = ordered_products(source, x);
       PackedMatrix matrix = source.packed();
       references.push_back(

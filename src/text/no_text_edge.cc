@@ -21,6 +21,9 @@ Result<Tokenizer> Tokenizer::create(const TokenizerSpec&) {
 Result<Tokenizer> Tokenizer::from_file(const std::string&) {
   return no_text_edge();
 }
+Result<Tokenizer> Tokenizer::from_json(std::string_view) {
+  return no_text_edge();
+}
 
 Result<std::vector<int32_t>> Tokenizer::encode(std::string_view, bool, bool) const {
   return no_text_edge();

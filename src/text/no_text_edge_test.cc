@@ -11,6 +11,7 @@ TEST(NoTextEdge, SaysThatItIsNotThere) {
   ASSERT_FALSE(tokenizer.ok());
   EXPECT_NE(tokenizer.error().message.find("FORERUN_TEXT"), std::string::npos);
   EXPECT_FALSE(Tokenizer::from_file("x").ok());
+  EXPECT_FALSE(Tokenizer::from_json("{}").ok());
   EXPECT_FALSE(render_chat("", OrderedJson::array(), {}).ok());
 }
 

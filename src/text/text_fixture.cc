@@ -43,7 +43,8 @@ TokenizerSpec byte_level_fixture() {
                                     {space, "w"},
                                     {spelling_of_byte(0xC3), spelling_of_byte(0xA9)}}) {
     add(spec, left + right, 1);
-    spec.merges.push_back(left + " " + right);
+    spec.merges.push_back(left);
+    spec.merges.back().append(" ").append(right);
   }
   add(spec, "<|start|>", 3);
   add(spec, "<|end|>", 3);

@@ -126,11 +126,19 @@ Result<Tokenizer> Tokenizer::create(const TokenizerSpec& spec) {
 Result<Tokenizer> Tokenizer::from_file(const std::string& tokenizer_json_path) {
   Result<MappedFile> file = MappedFile::open(tokenizer_json_path);
   if (!file.ok()) return file.error();
+  const auto bytes = file->bytes();
+  Result<Tokenizer> tokenizer =
+      from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!tokenizer.ok()) return Error{tokenizer_json_path + ": " + tokenizer.error().message};
+  return tokenizer;
+}
+
+Result<Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json) {
   ForerunTokenizer* tokenizer = nullptr;
   ForerunBytes error;
-  const auto bytes = file->bytes();
-  if (!forerun_tokenizer_from_json(bytes.data(), bytes.size(), &tokenizer, &error)) {
-    return Error{tokenizer_json_path + ": " + take_error(error).message};
+  if (!forerun_tokenizer_from_json(bytes_of(tokenizer_json), tokenizer_json.size(), &tokenizer,
+                                   &error)) {
+    return take_error(error);
   }
   Handle handle(tokenizer);
   Result<Vocabulary> vocabulary = copy_vocabulary(handle.get());

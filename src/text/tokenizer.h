@@ -42,6 +42,8 @@ class Tokenizer final {
   // From a Hugging Face `tokenizer.json`. Which ids begin and end a text stands in other files of
   // a model directory, so bos_id(), end_ids() and chat_template() are empty.
   static Result<Tokenizer> from_file(const std::string& tokenizer_json_path);
+  // The same from the file's text.
+  static Result<Tokenizer> from_json(std::string_view tokenizer_json);
 
   // `add_special`: put the tokens around the text that the model was trained with (its BOS, EOS).
   // `parse_special`: read control tokens in the text as such; leave it off for text from users.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formats/gguf_writer.h"
+#include "text/text_fixture.h"
 
 namespace forerun {
 namespace {
@@ -34,11 +35,24 @@ GgufWriter full_file(uint32_t version) {
   return writer;
 }
 
-// A list of choices for gguf_fuzz: `num_tensors` tensors and `num_entries` entries of mixed kinds.
+// A list of choices, for gguf_fuzz `num_tensors` tensors and `num_entries` entries of mixed kinds.
 Bytes choices(uint8_t first, uint8_t num_tensors, uint8_t num_entries) {
   Bytes bytes = {first, 1, 0, num_tensors, num_entries, 0, 0};
   for (int i = 0; i < 160; ++i) bytes.push_back(static_cast<uint8_t>((i * 37 + first * 11) % 240));
   return bytes;
+}
+
+Bytes gguf_of(const TokenizerSpec& spec) {
+  GgufWriter writer;
+  writer.add_string("tokenizer.ggml.model", spec.model);
+  writer.add_string("tokenizer.ggml.pre", spec.pre);
+  writer.add_strings("tokenizer.ggml.tokens", spec.tokens);
+  writer.add_i32s("tokenizer.ggml.token_type", spec.token_types);
+  if (!spec.merges.empty()) writer.add_strings("tokenizer.ggml.merges", spec.merges);
+  if (!spec.scores.empty()) writer.add_f32s("tokenizer.ggml.scores", spec.scores);
+  writer.add_u32("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(spec.bos_id));
+  writer.add_u32("tokenizer.ggml.eos_token_id", static_cast<uint32_t>(spec.eos_id));
+  return writer.encode();
 }
 
 void write(const std::filesystem::path& path, const Bytes& bytes) {
@@ -58,6 +72,15 @@ void write_gguf_seeds(const std::filesystem::path& folder) {
   }
 }
 
+void write_tokenizer_seeds(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  write(folder / "byte_level.gguf", gguf_of(byte_level_fixture()));
+  write(folder / "sentence_piece.gguf", gguf_of(sentence_piece_fixture()));
+  for (uint8_t first = 0; first < 16; ++first) {
+    write(folder / ("choices_" + std::to_string(first)), choices(first, first % 8, 23));
+  }
+}
+
 }  // namespace
 }  // namespace forerun
 
@@ -67,5 +90,6 @@ int main(int argc, char** argv) {
     return 2;
   }
   forerun::write_gguf_seeds(std::filesystem::path(argv[1]) / "gguf");
+  forerun::write_tokenizer_seeds(std::filesystem::path(argv[1]) / "tokenizer");
   return 0;
 }

@@ -42,6 +42,16 @@ struct Progress {
 }
 
 impl Progress {
+    /// A thread that comes back after the caller gave up on it is not lost after all.
+    fn finish(&self) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stage == Stage::OutOfTime {
+            NUM_ABANDONED.fetch_sub(1, Ordering::Relaxed);
+        }
+        *stage = Stage::Finished;
+        self.changed.notify_all();
+    }
+
     fn set(&self, stage: Stage) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
         self.changed.notify_all();
@@ -68,7 +78,7 @@ pub fn run<T: Send + 'static>(
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let result = confine(&shared, limits, || guarded(work));
-            shared.set(Stage::Finished);
+            shared.finish();
             result
         })
         .map_err(|error| format!("{what} needs a thread: {error}"))?;

@@ -92,8 +92,10 @@ fn keep_panic_messages() {
 pub fn guarded<T>(body: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     keep_panic_messages();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload: Box<dyn Any + Send>| {
-        // Dropping a payload may panic in its turn.
-        std::mem::forget(payload);
+        // Dropping a payload may panic in its turn; that one's payload is left alone.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
         let told = PANIC.with(|panic| panic.borrow_mut().take()).unwrap_or_default();
         Err(format!("the text library failed on this input: {}", told.replace('\n', " ")))
     })

@@ -1,8 +1,10 @@
 //! A Hugging Face `tokenizer.json`, run by the library that defines the format.
 
 use crate::byte_level;
+use crate::confined::{self, Limits};
 use crate::spm::{byte_of_token, SPACE};
 use crate::tokenizer::Vocabulary;
+use std::time::Duration;
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::tokenizer::AddedVocabulary;
 use tokenizers::{Model, OffsetType, PreTokenizer, Tokenizer};
@@ -16,8 +18,23 @@ pub struct JsonTokenizer {
     plain: AddedVocabulary,
 }
 
+/// A stranger's file may hold patterns and tables of any size. The largest published files have 33 MB
+/// and are read in some seconds, with about ten bytes of memory for each of their own.
+const MEMORY_BYTES: usize = 96 << 20;
+const MEMORY_PER_INPUT_BYTE: usize = 64;
+const DEADLINE: Duration = Duration::from_secs(60);
+
 impl JsonTokenizer {
     pub fn new(json: &[u8]) -> Result<Self, String> {
+        let json = json.to_vec();
+        let limits = Limits {
+            memory_bytes: MEMORY_BYTES + MEMORY_PER_INPUT_BYTE * json.len(),
+            deadline: DEADLINE,
+        };
+        confined::run("the tokenizer.json", limits, move || Self::parse(&json))
+    }
+
+    fn parse(json: &[u8]) -> Result<Self, String> {
         let mut tokenizer = Tokenizer::from_bytes(json)
             .map_err(|error| format!("the tokenizer.json cannot be read: {error}"))?;
         // A prompt is never cut or filled up behind the caller's back.

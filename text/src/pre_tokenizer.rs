@@ -78,7 +78,8 @@ impl PreTokenizer {
 
     /// The words of `text`, in order; together they are the whole of it.
     pub fn words(&self, text: &str) -> Vec<Range<usize>> {
-        let mut pieces = vec![0..text.len()];
+        let whole = 0..text.len();
+        let mut pieces = vec![whole];
         for pattern in &self.patterns {
             let mut cut = Vec::with_capacity(pieces.len());
             for piece in pieces {

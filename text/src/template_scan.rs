@@ -25,7 +25,7 @@ struct Edit {
 /// gives the error.
 pub fn rewrite(source: &str) -> String {
     let tokens: Result<Vec<(Token, Span)>, Error> =
-        tokenize(source, false, SyntaxConfig::default(), WhitespaceConfig::default()).collect();
+        tokenize(source, false, SyntaxConfig, WhitespaceConfig::default()).collect();
     let Ok(tokens) = tokens else { return source.to_string() };
     let blocks =
         tokens.split_inclusive(|(token, _)| matches!(token, Token::BlockEnd)).filter_map(|part| {

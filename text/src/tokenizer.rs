@@ -50,8 +50,8 @@ impl Tokenizer {
 }
 
 enum Merging {
-    ByteLevel(ByteLevelBpe),
-    Scores(Spm),
+    ByteLevel(Box<ByteLevelBpe>),
+    Scores(Box<Spm>),
 }
 
 pub struct GgufTokenizer {
@@ -71,8 +71,10 @@ impl GgufTokenizer {
         let eos_id = check_id("eos_token_id", spec.eos_id, num_tokens)?;
         let unknown_id = check_id("unknown_token_id", spec.unknown_id, num_tokens)?;
         let merging = match spec.model.as_str() {
-            "gpt2" => Merging::ByteLevel(ByteLevelBpe::new(&spec.pre, &tokens, &spec.merges)?),
-            "llama" => Merging::Scores(Spm::new(&tokens, spec.scores, unknown_id)?),
+            "gpt2" => {
+                Merging::ByteLevel(Box::new(ByteLevelBpe::new(&spec.pre, &tokens, &spec.merges)?))
+            }
+            "llama" => Merging::Scores(Box::new(Spm::new(&tokens, spec.scores, unknown_id)?)),
             other => {
                 return Err(format!("tokenizer.ggml.model is '{other}'; known are gpt2 and llama"))
             }
