@@ -1,5 +1,5 @@
-// C ABI of the crate `text/`. Every function is safe to call from any thread; a handle may be shared
-// by threads as long as nobody frees it. No function unwinds, aborts or prints.
+// C ABI of the crate `text/`. Every function is safe to call from any thread; a handle may be
+// shared by threads as long as nobody frees it. No function unwinds, aborts or prints.
 #pragma once
 
 #include <stdbool.h>
@@ -53,11 +53,11 @@ typedef struct {
 
 // What a caller needs to decode without the crate: the bytes each id stands for.
 typedef struct {
-  ForerunBytes bytes;        // all tokens' bytes, one after the other
-  uint64_t* offsets;         // [num_tokens + 1]
-  uint8_t* special;          // [num_tokens], 1 where a decoder may be told to skip the token
+  ForerunBytes bytes;  // all tokens' bytes, one after the other
+  uint64_t* offsets;   // [num_tokens + 1]
+  uint8_t* special;    // [num_tokens], 1 where a decoder may be told to skip the token
   size_t num_tokens;
-  bool strips_leading_space; // whole-text decoding drops one space at the start
+  bool strips_leading_space;  // whole-text decoding drops one space at the start
 } ForerunVocabulary;
 
 // Each returns true on success; on failure *error holds a sentence (UTF-8).

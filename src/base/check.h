@@ -12,8 +12,8 @@ namespace forerun {
 }  // namespace forerun
 
 // For programmer errors only: no file, config or request may be able to reach one.
-#define CHECK(condition, sentence)                                          \
-  do {                                                                      \
-    if (!(condition)) [[unlikely]]                                          \
-      ::forerun::check_failed(__FILE__, __LINE__, #condition, (sentence));  \
+#define CHECK(condition, sentence)                                         \
+  do {                                                                     \
+    if (!(condition)) [[unlikely]]                                         \
+      ::forerun::check_failed(__FILE__, __LINE__, #condition, (sentence)); \
   } while (false)

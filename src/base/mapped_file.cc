@@ -16,7 +16,7 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return failure("open");
-  struct stat info {};
+  struct stat info{};
   if (fstat(fd, &info) != 0) {
     const Error error = failure("stat");
     ::close(fd);
@@ -42,7 +42,9 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
   return file;
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); }
+MappedFile::MappedFile(MappedFile&& other) noexcept {
+  *this = std::move(other);
+}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);

@@ -1,4 +1,4 @@
-// Promise 4: from step()'s entry to its return, no thread allocates. A program of its own, since it
+// No allocation in a step: from step()'s entry to its return, no thread allocates. A program of its own, since it
 // counts every allocation the process makes.
 #include <gtest/gtest.h>
 

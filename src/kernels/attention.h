@@ -12,24 +12,26 @@ namespace forerun {
 //   values  [16 position pairs][head_dim][2]      pairs of positions side by side
 // so that one vector of dot-product pairs serves 16 keys, or 16 dimensions.
 constexpr int kPageTokens = 32;
-// Scores are exponentiated and summed per partition; the partitions of a run are merged in ascending
-// order, then the runs. All grids are anchored at position 0, so where work is cut never shows; a
-// run is a piece of work that leaves one partial result instead of four.
+// Scores are exponentiated and summed per partition; the partitions of a run are merged in
+// ascending order, then the runs. All grids are anchored at position 0, so where work is cut never
+// shows; a run is a piece of work that leaves one partial result instead of four.
 constexpr int kPartitionTokens = 256;
 constexpr int kRunPartitions = 4;
 constexpr int kPagesPerPartition = kPartitionTokens / kPageTokens;
 // Query rows (tokens × grouped heads) that share one pass over the keys.
 constexpr int kMaxQueryRows = 24;
 
-constexpr int64_t padded_head_dim(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
+constexpr int64_t padded_head_dim(int64_t head_dim) {
+  return (head_dim + 15) / 16 * 16;
+}
 // Elements of one head of one page, keys or values.
 constexpr int64_t page_head_elements(int64_t head_dim) {
   return kPageTokens * padded_head_dim(head_dim);
 }
 
-// One head's key and value at `position` of the page that holds it, rounded to what is stored; values
-// beyond f16's range are clipped to it and NaN becomes a number, so that no stored key can poison another
-// row (the row it came from carries the NaN to its own logits).
+// One head's key and value at `position` of the page that holds it, rounded to what is stored;
+// values beyond f16's range are clipped to it and NaN becomes a number, so that no stored key can
+// poison another row (the row it came from carries the NaN to its own logits).
 using StoreKeyValueFunction = void (*)(const float* key, const float* value, int64_t head_dim,
                                        int64_t position, uint16_t* key_page, uint16_t* value_page);
 
@@ -47,16 +49,16 @@ using StoreKeyValueFunction = void (*)(const float* key, const float* value, int
 struct AttentionPass {
   int num_rows = 0;
   int64_t head_dim = 0;
-  int64_t partition_begin = 0;                  // absolute position, a multiple of 256
-  const float* query[kMaxQueryRows];            // [head_dim] each, scaled
-  int64_t first[kMaxQueryRows];                 // absolute positions, inclusive
+  int64_t partition_begin = 0;        // absolute position, a multiple of 256
+  const float* query[kMaxQueryRows];  // [head_dim] each, scaled
+  int64_t first[kMaxQueryRows];       // absolute positions, inclusive
   int64_t last[kMaxQueryRows];
-  const uint16_t* key_pages[kPagesPerPartition];    // this head's part; absent pages are not read
+  const uint16_t* key_pages[kPagesPerPartition];  // this head's part; absent pages are not read
   const uint16_t* value_pages[kPagesPerPartition];
-  float maximum[kMaxQueryRows];                 // results
+  float maximum[kMaxQueryRows];  // results
   float sum[kMaxQueryRows];
-  float* out[kMaxQueryRows];                    // [padded head_dim] each
-  uint8_t* scratch = nullptr;                   // attention_scratch_bytes(head_dim), 64-aligned
+  float* out[kMaxQueryRows];   // [padded head_dim] each
+  uint8_t* scratch = nullptr;  // attention_scratch_bytes(head_dim), 64-aligned
 };
 
 constexpr int64_t attention_scratch_bytes(int64_t head_dim) {

@@ -40,7 +40,9 @@ std::vector<Isa> detect() {
 
 }  // namespace
 
-std::string_view isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
+std::string_view isa_name(Isa isa) {
+  return kNames[static_cast<int>(isa)];
+}
 
 const std::vector<Isa>& available_isas() {
   static const std::vector<Isa> found = detect();
@@ -58,6 +60,8 @@ Result<Isa> choose_isa() {
   return Error{"FORERUN_ISA is '" + std::string(wish) + "'; this machine has: " + names};
 }
 
-bool has_bf16_dot() { return __builtin_cpu_supports("avx512bf16") != 0; }
+bool has_bf16_dot() {
+  return __builtin_cpu_supports("avx512bf16") != 0;
+}
 
 }  // namespace forerun

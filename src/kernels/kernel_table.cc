@@ -20,11 +20,16 @@ const KernelTable& kernel_table(Isa isa) {
   static const KernelTable kAmx = {Isa::kAmx, matmul_amx, row_ops_avx512(), attention_bf16(),
                                    "amx+bf16"};
   switch (isa) {
-    case Isa::kGeneric: return kGeneric;
-    case Isa::kAvx2: return kAvx2;
-    case Isa::kAvx512: return kAvx512;
-    case Isa::kAvx512Vnni: return kVnni;
-    case Isa::kAmx: return kAmx;
+    case Isa::kGeneric:
+      return kGeneric;
+    case Isa::kAvx2:
+      return kAvx2;
+    case Isa::kAvx512:
+      return kAvx512;
+    case Isa::kAvx512Vnni:
+      return kVnni;
+    case Isa::kAmx:
+      return kAmx;
   }
   CHECK(false, "unknown instruction set");
 }

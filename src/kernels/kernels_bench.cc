@@ -16,7 +16,8 @@ namespace {
 
 constexpr int64_t kInputs = 576;
 constexpr int64_t kOutputs = 1536;
-// Matrices one after the other, as a step reads layers: one stays in the cache, 96 come from memory.
+// Matrices one after the other, as a step reads layers: one stays in the cache, 96 come from
+// memory.
 constexpr int kMatricesInMemory = 96;
 
 struct MatmulOperands {
@@ -90,8 +91,8 @@ void bench_attention(benchmark::State& state, Isa isa, int num_rows, int num_par
   for (auto _ : state) {
     pass.partition_begin = int64_t{partition} * kPartitionTokens;
     for (int i = 0; i < kPagesPerPartition; ++i) {
-      uint16_t* page = pages.as<uint16_t>() +
-                       int64_t{partition * kPagesPerPartition + i} * 2 * head_elements;
+      uint16_t* page =
+          pages.as<uint16_t>() + int64_t{partition * kPagesPerPartition + i} * 2 * head_elements;
       pass.key_pages[i] = page;
       pass.value_pages[i] = page + head_elements;
     }
@@ -125,12 +126,11 @@ void register_all() {
     }
     for (const int rows : {3, 12, 24}) {
       for (const int partitions : {1, 2048}) {
-        benchmark::RegisterBenchmark(("attention/" + name + "/" + std::to_string(rows) +
-                                      (partitions == 1 ? "/cache" : "/memory"))
-                                         .c_str(),
-                                     [=](benchmark::State& state) {
-                                       bench_attention(state, isa, rows, partitions);
-                                     });
+        benchmark::RegisterBenchmark(
+            ("attention/" + name + "/" + std::to_string(rows) +
+             (partitions == 1 ? "/cache" : "/memory"))
+                .c_str(),
+            [=](benchmark::State& state) { bench_attention(state, isa, rows, partitions); });
       }
     }
   }

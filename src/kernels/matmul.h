@@ -11,8 +11,9 @@ namespace forerun {
 // out[row][column] (+)= Σ_i x[row][i] · weight[column][i] for `num_rows` rows and the columns of
 // panels [panels.begin, panels.end).
 //
-//   x         quantised weights read `quantized`, dense weights read `dense` [num_rows, dense_stride]
-//   out       f32 [num_rows, out_stride], the matrix's column `first_column` at out[0]; may not
+//   x         quantised weights read `quantized`, dense weights read `dense` [num_rows,
+//   dense_stride] out       f32 [num_rows, out_stride], the matrix's column `first_column` at
+//   out[0]; may not
 //             alias x.
 //             Columns are written in whole panels: out has room up to the next multiple of 16.
 //   add       out += product instead of out = product; the product is complete before it is added

@@ -15,11 +15,16 @@ namespace {
 
 PeakLoop dot_loop(Isa isa) {
   switch (isa) {
-    case Isa::kGeneric: return dot_loop_generic;
-    case Isa::kAvx2: return dot_loop_avx2;
-    case Isa::kAvx512: return dot_loop_avx512;
-    case Isa::kAvx512Vnni: return dot_loop_vnni;
-    case Isa::kAmx: return dot_loop_amx;
+    case Isa::kGeneric:
+      return dot_loop_generic;
+    case Isa::kAvx2:
+      return dot_loop_avx2;
+    case Isa::kAvx512:
+      return dot_loop_avx512;
+    case Isa::kAvx512Vnni:
+      return dot_loop_vnni;
+    case Isa::kAmx:
+      return dot_loop_amx;
   }
   CHECK(false, "unknown instruction set");
 }

@@ -31,10 +31,10 @@ AttentionPlan::AttentionPlan(const ModelDescriptor& model, int team_size, int ma
       team_size_(team_size),
       partial_capacity_(kPartialCapacity),
       shares_(team_size) {
-  const int64_t most_tiles = int64_t{max_rows} * num_kv_heads_ *
-                             ((group_size_ + kMaxQueryRows - 1) / kMaxQueryRows);
-  // Every unsplit tile is one unit (a tree's tile may be one token); every split unit takes at least
-  // one partial row, and every merge has at least one unit.
+  const int64_t most_tiles =
+      int64_t{max_rows} * num_kv_heads_ * ((group_size_ + kMaxQueryRows - 1) / kMaxQueryRows);
+  // Every unsplit tile is one unit (a tree's tile may be one token); every split unit takes at
+  // least one partial row, and every merge has at least one unit.
   units_.reserve(most_tiles + partial_capacity_);
   merges_.reserve(most_tiles);
   group_rows_.reserve(max_rows + 1);
@@ -110,11 +110,14 @@ void AttentionPlan::add_tile(const Tile& tile) {
                      has_room(partial_rows);
   for (int head = 0; head < num_kv_heads_; ++head) {
     if (split) {
-      merges_.push_back({tile.group, head, tile.query_begin, tile.num_queries,
-                         add_split_units(tile, head, 0, partitions), {0, 0}});
+      merges_.push_back({tile.group,
+                         head,
+                         tile.query_begin,
+                         tile.num_queries,
+                         add_split_units(tile, head, 0, partitions),
+                         {0, 0}});
     } else {
-      units_.push_back(
-          {tile.group, head, tile.query_begin, tile.num_queries, 0, partitions, -1});
+      units_.push_back({tile.group, head, tile.query_begin, tile.num_queries, 0, partitions, -1});
     }
   }
 }

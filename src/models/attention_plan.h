@@ -37,8 +37,8 @@ struct AttentionMerge {
   Range tail_units{0, 0};    // over the rest
 };
 
-// How a step's attention is cut into units and dealt to the team. Only the scheduling: the cut never
-// changes a result (kernels/attention.h). Made once per step, used by every layer.
+// How a step's attention is cut into units and dealt to the team. Only the scheduling: the cut
+// never changes a result (kernels/attention.h). Made once per step, used by every layer.
 class AttentionPlan final {
  public:
   // `max_rows` rows a step; sizes everything.

@@ -18,7 +18,9 @@ constexpr int kRowsPreparedAlone = 4;
 constexpr int64_t kFfnChunk = 32;
 constexpr int64_t kPanelsPerFfnChunk = kFfnChunk / kPanelRows;
 
-int64_t whole_panels(int64_t columns) { return (columns + kPanelRows - 1) / kPanelRows * kPanelRows; }
+int64_t whole_panels(int64_t columns) {
+  return (columns + kPanelRows - 1) / kPanelRows * kPanelRows;
+}
 int64_t whole_blocks(int64_t columns) {
   return (columns + kBlockInputs - 1) / kBlockInputs * kBlockInputs;
 }
@@ -27,8 +29,9 @@ std::vector<float> inverse_frequencies(const ModelDescriptor& model) {
   const RotaryEmbedding& rotary = model.rotary;
   std::vector<float> frequencies;
   for (int64_t i = 0; i < model.head_dim / 2; ++i) {
-    double frequency = std::pow(static_cast<double>(rotary.theta),
-                                -2.0 * static_cast<double>(i) / static_cast<double>(model.head_dim));
+    double frequency =
+        std::pow(static_cast<double>(rotary.theta),
+                 -2.0 * static_cast<double>(i) / static_cast<double>(model.head_dim));
     if (!rotary.frequency_factors.empty()) frequency /= rotary.frequency_factors[i];
     frequencies.push_back(static_cast<float>(frequency / rotary.linear_factor));
   }
@@ -91,8 +94,8 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
   scratch_.resize(team.size());
   for (MemberScratch& scratch : scratch_) {
     scratch.attention = arena_.take(attention_scratch_bytes(model.head_dim));
-    scratch.tail_pages = arena_.take(2 * kPagesPerPartition * page_head_elements(model.head_dim) *
-                                sizeof(uint16_t));
+    scratch.tail_pages =
+        arena_.take(2 * kPagesPerPartition * page_head_elements(model.head_dim) * sizeof(uint16_t));
     scratch.tile_out = arena_.take(3 * kMaxQueryRows * padded * sizeof(float));
     scratch.gate_up = arena_.take(rows * 2 * kFfnChunk * sizeof(float));
     scratch.rows = make_operand(kRowsPreparedAlone, widest);
@@ -109,9 +112,9 @@ void Decoder::prepare(const StepInput& input, const KvPool& pool) {
   for (size_t g = 0; g < input.groups.size(); ++g) {
     const RowGroup& group = input.groups[g];
     CHECK(row + group.num_rows <= num_rows, "groups hold more rows than there are tokens");
-    CHECK(static_cast<int64_t>(group.pages.size()) * kPageTokens >=
-              group.first_slot + group.num_rows,
-          "the group's pages do not cover its slots");
+    CHECK(
+        static_cast<int64_t>(group.pages.size()) * kPageTokens >= group.first_slot + group.num_rows,
+        "the group's pages do not cover its slots");
     for (int i = 0; i < group.num_rows; ++i) {
       const int parent = group.parents != nullptr ? group.parents[i] : i - 1;
       CHECK(parent < i, "a tree row's parent comes before it");
@@ -370,8 +373,8 @@ class Decoder::Region {
            head * model_.head_dim;
   }
 
-  // One query row's way through ascending partitions: into the run they belong to, and each run, when
-  // the next begins, into the whole.
+  // One query row's way through ascending partitions: into the run they belong to, and each run,
+  // when the next begins, into the whole.
   struct RowFold {
     AttentionState run{};
     AttentionState whole{};
@@ -380,8 +383,7 @@ class Decoder::Region {
   };
   void fold(RowFold& row, int32_t partition, const AttentionState& part, const float* out) {
     if (partition % kRunPartitions == 0) close_run(row);
-    d_.kernels_.attention.merge(row.run, row.run_out, part.maximum, part.sum, out,
-                                model_.head_dim);
+    d_.kernels_.attention.merge(row.run, row.run_out, part.maximum, part.sum, out, model_.head_dim);
   }
   void close_run(RowFold& row) {
     if (row.run.sum == 0.0f) return;
@@ -484,7 +486,8 @@ class Decoder::Region {
     for (const AttentionMerge& merge : d_.plan_.merges()) {
       const int64_t begin = std::max<int64_t>(rows.begin - first, 0);
       const int64_t end = std::min<int64_t>(rows.end - first, merge.num_queries);
-      for (int64_t r = begin; r < end; ++r) merge_row(merge, merge.query_begin + static_cast<int>(r));
+      for (int64_t r = begin; r < end; ++r)
+        merge_row(merge, merge.query_begin + static_cast<int>(r));
       first += merge.num_queries;
     }
   }
@@ -557,10 +560,10 @@ class Decoder::Region {
       ops_.silu_mul(gate, gate + kFfnChunk, kFfnChunk, out);
       if (!quantize) continue;
       const int64_t block = row * blocks + chunk;
-      ops_.quantize_row(out, kFfnChunk,
-                        {quantized.values + row * quantized.columns + chunk * kFfnChunk,
-                         quantized.scale + block, quantized.sum + block,
-                         quantized.scaled_sum + block, kFfnChunk});
+      ops_.quantize_row(
+          out, kFfnChunk,
+          {quantized.values + row * quantized.columns + chunk * kFfnChunk, quantized.scale + block,
+           quantized.sum + block, quantized.scaled_sum + block, kFfnChunk});
     }
   }
 
@@ -576,11 +579,11 @@ class Decoder::Region {
     if (rows.empty()) return;
     const PackedMatrix& weight = d_.weights_.output;
     const auto num_rows = static_cast<int64_t>(rows.size());
-    const Operand& x = prepare_rows(
-        d_.normed_, num_rows, model_.d_model, weight.is_quantized(), [&](int64_t i, float* out) {
-          ops_.rms_norm(hidden(rows[i]), d_.weights_.output_norm.data(), model_.rms_epsilon,
-                        model_.d_model, out);
-        });
+    const Operand& x = prepare_rows(d_.normed_, num_rows, model_.d_model, weight.is_quantized(),
+                                    [&](int64_t i, float* out) {
+                                      ops_.rms_norm(hidden(rows[i]), d_.weights_.output_norm.data(),
+                                                    model_.rms_epsilon, model_.d_model, out);
+                                    });
     MatmulArgs args = product(weight, x, num_rows, d_.logits(0), d_.logits_stride_);
     args.panels = mine(weight.panels());
     d_.kernels_.matmul(args);

@@ -60,8 +60,8 @@ class Harness {
     const ModelDescriptor& d = model_->descriptor();
     decoder_ = std::make_unique<Decoder>(d, model_->weights(), kernel_table(isa), team_,
                                          Decoder::Limits{.max_rows = 512, .max_logit_rows = 512});
-    pool_ = std::make_unique<KvPool>(
-        KvShape{d.num_layers, d.num_kv_heads, d.head_dim, {}}, num_pages);
+    pool_ =
+        std::make_unique<KvPool>(KvShape{d.num_layers, d.num_kv_heads, d.head_dim, {}}, num_pages);
     for (int i = 0; i < num_pages; ++i) pages_.push_back((i * 7 + 3) % num_pages);
   }
 
@@ -114,8 +114,8 @@ class Harness {
 std::vector<int32_t> random_tokens(int count, int64_t vocab_size, uint32_t seed) {
   std::vector<int32_t> tokens;
   for (int i = 0; i < count; ++i) {
-    tokens.push_back(static_cast<int32_t>(philox({static_cast<uint32_t>(i), 0, 0, 0}, {seed, 1})[0] %
-                                          vocab_size));
+    tokens.push_back(static_cast<int32_t>(
+        philox({static_cast<uint32_t>(i), 0, 0, 0}, {seed, 1})[0] % vocab_size));
   }
   return tokens;
 }
@@ -125,7 +125,9 @@ INSTANTIATE_TEST_SUITE_P(Isa, OnEveryIsa, testing::ValuesIn(available_isas()),
                          [](const auto& info) { return std::string(isa_name(info.param)); });
 
 // f32 weights: what is left is the f16 cache and, with bf16 attention, bf16 products.
-float tolerance(Isa isa) { return isa >= Isa::kAvx512Vnni && has_bf16_dot() ? 0.15f : 0.02f; }
+float tolerance(Isa isa) {
+  return isa >= Isa::kAvx512Vnni && has_bf16_dot() ? 0.15f : 0.02f;
+}
 
 TEST_P(OnEveryIsa, TinyModelsGiveTheLogitsOfTransformers) {
   const std::vector<int32_t> tokens = tiny_golden()["token_ids"];
@@ -270,9 +272,9 @@ void expect_tree_is_plain(Harness& harness, const Tree& tree, int committed) {
   std::vector<int32_t> tokens(draft);
   tokens.insert(tokens.end(), neighbour.begin(), neighbour.end());
   const std::span<const int32_t> pages = harness.pages();
-  const auto together = harness.run(
-      tokens, {{static_cast<int>(draft.size()), committed, pages, tree.parents.data()},
-               {3, 0, pages.last(1), nullptr}});
+  const auto together =
+      harness.run(tokens, {{static_cast<int>(draft.size()), committed, pages, tree.parents.data()},
+                           {3, 0, pages.last(1), nullptr}});
   for (size_t p = 0; p < tree.paths.size(); ++p) {
     for (size_t i = 0; i < tree.paths[p].size(); ++i) {
       ASSERT_EQ(together[tree.paths[p][i]], expected[p][i])
@@ -323,9 +325,9 @@ TEST_P(OnEveryIsa, AnAcceptedPathGoesOnAsThePlainRun) {
     ASSERT_TRUE(cache.reserve(sequence, committed + static_cast<int64_t>(draft.size())));
     harness.run_in(cache.pool(), tokens, {{committed, 0, sequence.pages, nullptr}});
     cache.commit(sequence, tokens);
-    harness.run_in(cache.pool(), draft,
-                   {{static_cast<int>(draft.size()), committed, sequence.pages,
-                     tree.parents.data()}});
+    harness.run_in(
+        cache.pool(), draft,
+        {{static_cast<int>(draft.size()), committed, sequence.pages, tree.parents.data()}});
     std::vector<int64_t> slots;
     for (const int row : path) {
       slots.push_back(committed + row);
@@ -387,7 +389,8 @@ TEST_P(OnEveryIsa, SmolLm2GivesTheLogitsOfTransformers) {
     const Json& theirs = values["largest"];
     const auto found = std::find_if(theirs.begin(), theirs.end(), is_best);
     ASSERT_NE(found, theirs.end()) << "position " << position;
-    EXPECT_GT((*found)[1].get<float>(), theirs[0][1].get<float>() - 0.5f) << "position " << position;
+    EXPECT_GT((*found)[1].get<float>(), theirs[0][1].get<float>() - 0.5f)
+        << "position " << position;
   }
   RecordProperty("max_difference", std::to_string(largest));
   // Activations are quantised to 8 bits here and not there.

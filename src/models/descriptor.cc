@@ -69,8 +69,9 @@ Status read_rotary(const Gguf& file, KeyReader& keys, ModelDescriptor& model) {
   if (*scaling == "linear") {
     rotary.linear_factor = keys.real("rope.scaling.factor");
   } else if (*scaling != "none" && !scaling->empty()) {
-    return Error{file.path() + ": " + scaling_key + " is '" + std::string(*scaling) +
-                 "'; the engine knows none and linear, and Llama-3's by a tensor rope_freqs.weight"};
+    return Error{
+        file.path() + ": " + scaling_key + " is '" + std::string(*scaling) +
+        "'; the engine knows none and linear, and Llama-3's by a tensor rope_freqs.weight"};
   }
   const TensorView* factors = file.find_tensor("rope_freqs.weight");
   if (factors == nullptr) return {};
@@ -164,7 +165,8 @@ Result<ModelDescriptor> read_descriptor(const Gguf& file) {
   model.context_length = keys.size("context_length");
   model.rms_epsilon = keys.real("attention.layer_norm_rms_epsilon");
   if (!keys.status().ok()) return keys.status().error();
-  model.head_dim = keys.size_or("attention.key_length", num_heads > 0 ? model.d_model / num_heads : 0);
+  model.head_dim =
+      keys.size_or("attention.key_length", num_heads > 0 ? model.d_model / num_heads : 0);
   const int64_t rotated = keys.size_or("rope.dimension_count", model.head_dim);
   const Result<TensorView> embedding = file.get_tensor("token_embd.weight");
   if (!embedding.ok()) return embedding.error();

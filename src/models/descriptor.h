@@ -19,7 +19,7 @@ enum class RotaryPairs : uint8_t {
 struct RotaryEmbedding {
   float theta = 10000.0f;
   RotaryPairs pairs = RotaryPairs::kHalves;
-  float linear_factor = 1.0f;         // positions are divided by it
+  float linear_factor = 1.0f;            // positions are divided by it
   std::vector<float> frequency_factors;  // [head_dim / 2] divisors of the frequencies, or empty
 };
 
@@ -46,8 +46,8 @@ struct ModelDescriptor {
 // Checks that the sizes are ones the kernels can run; an Error names the field and the limit.
 Status validate(const ModelDescriptor& descriptor);
 
-// From a GGUF's keys. An Error names an architecture that is not known, a missing key, a size out of
-// range.
+// From a GGUF's keys. An Error names an architecture that is not known, a missing key, a size out
+// of range.
 Result<ModelDescriptor> read_descriptor(const Gguf& file);
 
 // The architectures `read_descriptor` knows, for messages and `inspect`.

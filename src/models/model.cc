@@ -14,8 +14,7 @@ Result<std::unique_ptr<Model>> Model::load(Gguf file, Team& team, const LoadProg
   Result<ModelDescriptor> descriptor = read_descriptor(model->file_);
   if (!descriptor.ok()) return descriptor.error();
   model->descriptor_ = std::move(*descriptor);
-  Result<ModelWeights> weights =
-      load_weights(model->file_, model->descriptor_, team, progress);
+  Result<ModelWeights> weights = load_weights(model->file_, model->descriptor_, team, progress);
   if (!weights.ok()) return weights.error();
   model->weights_ = std::move(*weights);
   return model;

@@ -11,7 +11,8 @@
 
 namespace forerun {
 
-// A loaded model: the open file (its embedding is read in place), what it is, and its packed weights.
+// A loaded model: the open file (its embedding is read in place), what it is, and its packed
+// weights.
 class Model final {
  public:
   static Result<std::unique_ptr<Model>> load(const std::string& path, Team& team,

@@ -24,12 +24,12 @@ constexpr int kNumTaps = 3;
 // layers (see tap_layers) and the final normed state. Null members are not written.
 struct StateTap {
   float* entering[kNumTaps] = {};  // [rows, d_model]
-  float* final_normed = nullptr;                     // [rows, d_model]
+  float* final_normed = nullptr;   // [rows, d_model]
 };
 
 // One forward pass over `tokens`, the groups' rows one after the other.
 struct StepInput {
-  std::span<const int32_t> tokens;      // [rows]
+  std::span<const int32_t> tokens;  // [rows]
   std::span<const RowGroup> groups;
   std::span<const int32_t> logit_rows;  // ascending rows whose logits are wanted
   const StateTap* tap = nullptr;

@@ -73,13 +73,16 @@ std::vector<uint8_t> store(DType dtype, const std::vector<float>& values) {
   uint8_t* out = bytes.data();
   for (size_t i = 0; i < values.size(); i += type.block_elements) {
     switch (dtype) {
-      case DType::kF32: std::memcpy(out + i * 4, &values[i], 4); break;
+      case DType::kF32:
+        std::memcpy(out + i * 4, &values[i], 4);
+        break;
       case DType::kF16: {
         uint8_t* p = out + i * 2;
         put_f16(p, values[i]);
         break;
       }
-      default: quantize_block(dtype, &values[i], out + i / 32 * type.block_bytes);
+      default:
+        quantize_block(dtype, &values[i], out + i / 32 * type.block_bytes);
     }
   }
   return bytes;

@@ -8,8 +8,8 @@
 
 namespace forerun {
 
-// Small random Llamas for tests, made in code: every weight follows from its tensor's name (the rule
-// stands in tests/golden/make_tiny_llama.py, which computes their logits independently).
+// Small random Llamas for tests, made in code: every weight follows from its tensor's name (the
+// rule stands in tests/golden/make_tiny_llama.py, which computes their logits independently).
 struct TinyModelConfig {
   int64_t vocab_size = 320;
   int64_t d_model = 64;

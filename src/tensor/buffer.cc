@@ -19,7 +19,8 @@ Buffer::Buffer(size_t size_bytes) : size_bytes_(size_bytes) {
   const size_t mapped = huge ? size_bytes + kHugePage : size_bytes;
   void* memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  CHECK(memory != MAP_FAILED, "out of address space; sizes of files and requests are checked first");
+  CHECK(memory != MAP_FAILED,
+        "out of address space; sizes of files and requests are checked first");
   data_ = static_cast<uint8_t*>(memory);
   if (huge) {
     // Trim to a 2 MiB boundary so that whole huge pages can back the buffer.
@@ -35,7 +36,9 @@ Buffer::Buffer(size_t size_bytes) : size_bytes_(size_bytes) {
   }
 }
 
-Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+Buffer::Buffer(Buffer&& other) noexcept {
+  *this = std::move(other);
+}
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(data_, other.data_);

@@ -1,6 +1,6 @@
 // Renders chat templates that a stranger wrote: the template up to a zero byte, then messages as
-// JSON (a fixed conversation when they are none). Whatever the template, the answer comes in time, is
-// no longer than the limit, and is UTF-8.
+// JSON (a fixed conversation when they are none). Whatever the template, the answer comes in time,
+// is no longer than the limit, and is UTF-8.
 
 #include <chrono>
 #include <cstdint>

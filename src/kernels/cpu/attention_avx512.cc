@@ -3,6 +3,8 @@
 
 namespace forerun {
 
-const AttentionOps& attention_avx512() { return kAttentionOps<F32Dot>; }
+const AttentionOps& attention_avx512() {
+  return kAttentionOps<F32Dot>;
+}
 
 }  // namespace forerun

@@ -151,6 +151,8 @@ struct Bf16Dot {
 
 }  // namespace
 
-const AttentionOps& attention_bf16() { return kAttentionOps<Bf16Dot>; }
+const AttentionOps& attention_bf16() {
+  return kAttentionOps<Bf16Dot>;
+}
 
 }  // namespace forerun

@@ -5,8 +5,8 @@
 //   convert_row(f32, count, operands)                 a query
 //   pages_together(num_rows)                          pages scored at a time
 //   scores(q, num_rows, head_dim, pages, num_pages, scratch, scores)    scores [row][256]
-//   store_weights(low, high, out, total)              32 weights, as operands; returns total plus them
-//   accumulate(p, num_rows, head_dim, page, scratch, out)               p [row][kWeightStride]
+//   store_weights(low, high, out, total)              32 weights, as operands; returns total plus
+//   them accumulate(p, num_rows, head_dim, page, scratch, out)               p [row][kWeightStride]
 // where scores and p begin at the (first) page and scratch holds a page of operands.
 #pragma once
 
@@ -120,8 +120,8 @@ void attention_pass(AttentionPass& pass) {
   const int64_t padded = padded_head_dim(pass.head_dim);
   auto* scores = reinterpret_cast<float*>(pass.scratch);  // [24][256]
   auto* queries = reinterpret_cast<Operand*>(scores + kMaxQueryRows * kPartitionTokens);
-  auto* page_operands = reinterpret_cast<Operand*>(
-      reinterpret_cast<float*>(queries) + kMaxQueryRows * padded);
+  auto* page_operands =
+      reinterpret_cast<Operand*>(reinterpret_cast<float*>(queries) + kMaxQueryRows * padded);
 
   int64_t first = std::numeric_limits<int64_t>::max();
   int64_t last = -1;
@@ -147,8 +147,8 @@ void attention_pass(AttentionPass& pass) {
                 scores + page * kPageTokens);
   }
   for (int r = 0; r < pass.num_rows; ++r) {
-    weigh_row<Dot>(scores + r * kPartitionTokens, begin, pass.first[r], pass.last[r],
-                   page_begin, page_end, &pass.maximum[r], &pass.sum[r]);
+    weigh_row<Dot>(scores + r * kPartitionTokens, begin, pass.first[r], pass.last[r], page_begin,
+                   page_end, &pass.maximum[r], &pass.sum[r]);
   }
   const auto* weights = reinterpret_cast<const Operand*>(scores);
   for (int64_t page = page_begin; page < page_end; ++page) {

@@ -33,7 +33,8 @@ struct F32x16 {
   static F32x16 zero() { return {_mm512_setzero_ps()}; }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   void store_f16(uint16_t* p) const {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
   }
   // Rounds to nearest even; the values are within −127 … 127.
   int32_t store_i8(int8_t* p) const {
@@ -271,13 +272,12 @@ struct F32x16 {
 
 #endif
 
-// 2^x by a polynomial of `kDegree`: 7 is right to about 2 units in the last place, 5 to 3e-6; 0 below
-// the smallest normal, and x is clipped at 127.
+// 2^x by a polynomial of `kDegree`: 7 is right to about 2 units in the last place, 5 to 3e-6; 0
+// below the smallest normal, and x is clipped at 127.
 template <int kDegree = 7>
 F32x16 exp2(F32x16 x) {
   const F32x16 lowest = F32x16::broadcast(-126.0f);
-  const F32x16 clipped =
-      F32x16::min(F32x16::max(x, lowest), F32x16::broadcast(127.0f));
+  const F32x16 clipped = F32x16::min(F32x16::max(x, lowest), F32x16::broadcast(127.0f));
   const F32x16 whole = clipped.round();
   const F32x16 f = clipped - whole;  // −0.5 … 0.5
   // Taylor coefficients ln(2)^k / k!

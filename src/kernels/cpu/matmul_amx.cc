@@ -7,8 +7,8 @@ namespace forerun {
 namespace {
 
 // One block's product per tile instruction: tile 1 (A) is up to 16 activation rows × 32 bytes, tile
-// 2 (B) the record's eight vectors (input quads × 16 outputs), tile 0 (C) 16 × 16 int32. The numbers
-// are literals because GCC 12's intrinsics paste them into assembler text.
+// 2 (B) the record's eight vectors (input quads × 16 outputs), tile 0 (C) 16 × 16 int32. The
+// numbers are literals because GCC 12's intrinsics paste them into assembler text.
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
   uint8_t start_row = 0;

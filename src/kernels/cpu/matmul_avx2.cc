@@ -70,7 +70,8 @@ struct Avx2Ops {
       // 8 pair sums of at most 15·127·2 each fit in 16 bits.
       __m256i pairs = _mm256_setzero_si256();
       for (int j = 0; j < 8; ++j) {
-        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(unpacked[j], broadcast_quad(x + 4 * j)));
+        pairs =
+            _mm256_add_epi16(pairs, _mm256_maddubs_epi16(unpacked[j], broadcast_quad(x + 4 * j)));
       }
       return _mm256_madd_epi16(pairs, ones);
     }
@@ -97,6 +98,8 @@ struct Avx2Ops {
 
 }  // namespace
 
-void matmul_avx2(const MatmulArgs& args) { matmul_with<Avx2Ops>(args); }
+void matmul_avx2(const MatmulArgs& args) {
+  matmul_with<Avx2Ops>(args);
+}
 
 }  // namespace forerun

@@ -40,7 +40,8 @@ struct Avx512Ops : Avx512Lanes {
       // 8 pair sums of at most 15·127·2 each fit in 16 bits.
       __m512i pairs = _mm512_setzero_si512();
       for (int j = 0; j < 8; ++j) {
-        pairs = _mm512_add_epi16(pairs, _mm512_maddubs_epi16(unpacked[j], broadcast_quad(x + 4 * j)));
+        pairs =
+            _mm512_add_epi16(pairs, _mm512_maddubs_epi16(unpacked[j], broadcast_quad(x + 4 * j)));
       }
       return _mm512_madd_epi16(pairs, ones);
     }
@@ -67,6 +68,8 @@ struct Avx512Ops : Avx512Lanes {
 
 }  // namespace
 
-void matmul_avx512(const MatmulArgs& args) { matmul_with<Avx512Ops>(args); }
+void matmul_avx512(const MatmulArgs& args) {
+  matmul_with<Avx512Ops>(args);
+}
 
 }  // namespace forerun

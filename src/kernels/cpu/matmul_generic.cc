@@ -101,6 +101,8 @@ struct GenericOps {
 
 }  // namespace
 
-void matmul_generic(const MatmulArgs& args) { matmul_with<GenericOps>(args); }
+void matmul_generic(const MatmulArgs& args) {
+  matmul_with<GenericOps>(args);
+}
 
 }  // namespace forerun

@@ -77,9 +77,9 @@ void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row
   for (int64_t b = 0; b < num_blocks; ++b, record += kRecordBytes<dtype>) {
     ahead.fetch(b * kPanels * kRecordBytes<dtype>);
     typename Ops::I dot[kPanels][kRows];
-    Ops::template dots<dtype, kRows, kPanels>(
-        record + (dtype == DType::kQ4_1 ? 64 : 32) + lane * 4, panel_bytes,
-        x.values + b * kBlockInputs, x.columns, dot);
+    Ops::template dots<dtype, kRows, kPanels>(record + (dtype == DType::kQ4_1 ? 64 : 32) + lane * 4,
+                                              panel_bytes, x.values + b * kBlockInputs, x.columns,
+                                              dot);
     for (int p = 0; p < kPanels; ++p) {
       const uint8_t* scales = record + p * panel_bytes + lane * 2;
       const F scale = Ops::load_f16(scales);
@@ -181,12 +181,18 @@ void matmul_of(const MatmulArgs& args) {
 template <class Ops>
 void matmul_with(const MatmulArgs& args) {
   switch (args.weight->dtype()) {
-    case DType::kQ4_0: return matmul_of<Ops, DType::kQ4_0>(args);
-    case DType::kQ4_1: return matmul_of<Ops, DType::kQ4_1>(args);
-    case DType::kQ8_0: return matmul_of<Ops, DType::kQ8_0>(args);
-    case DType::kF32: return matmul_of<Ops, DType::kF32>(args);
-    case DType::kF16: return matmul_of<Ops, DType::kF16>(args);
-    default: CHECK(false, "no product for this dtype");
+    case DType::kQ4_0:
+      return matmul_of<Ops, DType::kQ4_0>(args);
+    case DType::kQ4_1:
+      return matmul_of<Ops, DType::kQ4_1>(args);
+    case DType::kQ8_0:
+      return matmul_of<Ops, DType::kQ8_0>(args);
+    case DType::kF32:
+      return matmul_of<Ops, DType::kF32>(args);
+    case DType::kF16:
+      return matmul_of<Ops, DType::kF16>(args);
+    default:
+      CHECK(false, "no product for this dtype");
   }
 }
 

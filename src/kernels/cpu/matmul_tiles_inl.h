@@ -89,10 +89,14 @@ void tiles_of(const MatmulArgs& args) {
 template <class Tiles>
 void matmul_by_tiles(const MatmulArgs& args) {
   switch (args.weight->dtype()) {
-    case DType::kQ4_0: return tiles_of<Tiles, DType::kQ4_0>(args);
-    case DType::kQ4_1: return tiles_of<Tiles, DType::kQ4_1>(args);
-    case DType::kQ8_0: return tiles_of<Tiles, DType::kQ8_0>(args);
-    default: CHECK(false, "no tile product for this dtype");
+    case DType::kQ4_0:
+      return tiles_of<Tiles, DType::kQ4_0>(args);
+    case DType::kQ4_1:
+      return tiles_of<Tiles, DType::kQ4_1>(args);
+    case DType::kQ8_0:
+      return tiles_of<Tiles, DType::kQ8_0>(args);
+    default:
+      CHECK(false, "no tile product for this dtype");
   }
 }
 

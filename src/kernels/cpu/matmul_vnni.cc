@@ -60,6 +60,8 @@ struct VnniOps : Avx512Lanes {
 
 }  // namespace
 
-void matmul_vnni(const MatmulArgs& args) { matmul_with<VnniOps>(args); }
+void matmul_vnni(const MatmulArgs& args) {
+  matmul_with<VnniOps>(args);
+}
 
 }  // namespace forerun

@@ -13,7 +13,8 @@ double dot_loop_avx512(int64_t iterations) {
   for (int64_t i = 0; i < iterations; ++i) {
     asm volatile("" : "+v"(y));  // keeps the products in the loop
 #pragma GCC unroll 16
-    for (int j = 0; j < kAccumulators; ++j) acc[j] = _mm512_add_epi16(acc[j], _mm512_maddubs_epi16(_mm512_or_si512(x, acc[j]), y));
+    for (int j = 0; j < kAccumulators; ++j)
+      acc[j] = _mm512_add_epi16(acc[j], _mm512_maddubs_epi16(_mm512_or_si512(x, acc[j]), y));
   }
   for (__m512i& a : acc) asm volatile("" : : "v"(a));
   return static_cast<double>(iterations) * kAccumulators * 64;

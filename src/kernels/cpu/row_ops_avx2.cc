@@ -3,6 +3,8 @@
 
 namespace forerun {
 
-const RowOps& row_ops_avx2() { return kRowOps; }
+const RowOps& row_ops_avx2() {
+  return kRowOps;
+}
 
 }  // namespace forerun

@@ -3,6 +3,8 @@
 
 namespace forerun {
 
-const RowOps& row_ops_generic() { return kRowOps; }
+const RowOps& row_ops_generic() {
+  return kRowOps;
+}
 
 }  // namespace forerun

@@ -43,8 +43,8 @@ inline void quantize_row(const float* x, int64_t size, const QuantizedRows& out)
     const auto clip = [&](F32x16 v) {
       return F32x16::min(F32x16::max(v * inverse, zero - limit), limit);
     };
-    const int32_t sum = clip(low).store_i8(out.values + 32 * b) +
-                        clip(high).store_i8(out.values + 32 * b + 16);
+    const int32_t sum =
+        clip(low).store_i8(out.values + 32 * b) + clip(high).store_i8(out.values + 32 * b + 16);
     const float scale = largest / 127.0f + poison;
     out.scale[b] = scale;
     out.sum[b] = sum;
