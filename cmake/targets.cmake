@@ -43,7 +43,7 @@ endfunction()
 
 function(cc_test)
   cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SRCS;DEPS;LIBS" ${ARGN})
-  if(FORERUN_FUZZ)
+  if(FORERUN_FUZZ AND NOT FORERUN_COVERAGE)
     return()
   endif()
   add_executable(${ARG_NAME}_test ${ARG_SRCS})

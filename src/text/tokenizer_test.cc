@@ -140,5 +140,17 @@ TEST(Tokenizer, RefusesBrokenTokenizerJson) {
   EXPECT_NE(tokenizer.error().message.find(path), std::string::npos);
 }
 
+// The tokenizers library panics on the first of these and asks for 4 GiB on the second.
+TEST(Tokenizer, OutlivesWhatTheLibraryDoesNot) {
+  const auto error_with = [](const char* charsmap) {
+    const Result<Tokenizer> tokenizer = Tokenizer::from_json(
+        std::string(R"({"normalizer": {"type": "Precompiled", "precompiled_charsmap": ")") +
+        charsmap + R"("}, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}})");
+    return tokenizer.ok() ? "no error" : tokenizer.error().message;
+  };
+  EXPECT_NE(error_with("AAAA").find("failed on this input"), std::string::npos);
+  EXPECT_NE(error_with("/////w==").find("more memory than the limit of"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace forerun

@@ -6,6 +6,8 @@ mod confined;
 mod ffi;
 mod json_tokenizer;
 mod pre_tokenizer;
+mod python_filters;
+mod python_methods;
 mod python_text;
 mod spec;
 mod special;

@@ -5,12 +5,14 @@
 //! a confined thread with a memory budget and a deadline (see `confined`).
 
 use crate::confined::{self, Limits};
+use crate::python_filters;
+use crate::python_methods;
 use crate::python_text;
 use crate::strftime;
 use crate::template_scan;
-use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::value::{Rest, Value};
 use minijinja::{Environment, Error, ErrorKind, Output, State};
-use minijinja_contrib::pycompat;
+use minijinja_contrib::globals::{cycler, joiner};
 use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,8 +29,6 @@ const MAX_OUTPUT_BYTES: usize = 4 << 20;
 /// Text passes through a macro or a captured block before it is put out.
 const MAX_EMITTED_BYTES: usize = 8 * MAX_OUTPUT_BYTES;
 const MAX_RECURSION: usize = 100;
-const MAX_RANGE: i64 = 100_000;
-const MAX_INDENT: usize = 64;
 /// A render may hold this and `MEMORY_PER_INPUT_BYTE` bytes for each of its input.
 const MEMORY_BYTES: usize = 96 << 20;
 const MEMORY_PER_INPUT_BYTE: usize = 64;
@@ -102,13 +102,12 @@ fn environment() -> Environment<'static> {
     environment.set_fuel(Some(MAX_INSTRUCTIONS));
     environment.set_recursion_limit(MAX_RECURSION);
     environment.set_formatter(formatter());
-    environment.set_unknown_method_callback(method);
+    environment.set_unknown_method_callback(python_methods::call);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
-    environment.add_function("range", range);
-    environment.add_filter("tojson", tojson);
-    environment.add_filter("string", string);
-    environment.add_filter("indent", indent);
+    environment.add_function("cycler", |items: Rest<Value>| cycler(items.0));
+    environment.add_function("joiner", joiner);
+    python_filters::add_to(&mut environment);
     environment.add_filter(template_scan::STORED_FILTER, template_scan::stored);
     environment
 }
@@ -132,99 +131,6 @@ fn raise_exception(message: String) -> Result<Value, Error> {
 
 fn strftime_now(format: String) -> Result<String, Error> {
     strftime::now(&format).map_err(|error| Error::new(ErrorKind::InvalidOperation, error))
-}
-
-fn range(first: i64, stop: Option<i64>, step: Option<i64>) -> Result<Vec<i64>, Error> {
-    let (start, stop) = stop.map_or((0, first), |stop| (first, stop));
-    let step = step.unwrap_or(1);
-    let invalid = |text: String| Error::new(ErrorKind::InvalidOperation, text);
-    if step == 0 {
-        return Err(invalid("range() needs a step that is not 0".into()));
-    }
-    let span = if step > 0 { stop as i128 - start as i128 } else { start as i128 - stop as i128 };
-    let count = (span + step.unsigned_abs() as i128 - 1) / step.unsigned_abs() as i128;
-    if count > MAX_RANGE as i128 {
-        return Err(invalid(format!("range() has more elements than the limit of {MAX_RANGE}")));
-    }
-    Ok((0..count.max(0) as i64).map(|index| start + index * step).collect())
-}
-
-fn string(value: &Value) -> Result<String, Error> {
-    Ok(python_text::str(value)?.into_owned())
-}
-
-fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
-    let layout = python_text::JsonLayout {
-        indent: options.get::<Option<usize>>("indent")?.map(|indent| indent.min(MAX_INDENT)),
-        separators: separators(&options)?,
-        ensure_ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
-        sort_keys: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
-    };
-    python_text::json(value, &layout).map(Value::from)
-}
-
-fn separators(options: &Kwargs) -> Result<Option<(String, String)>, Error> {
-    match options.get::<Option<Vec<String>>>("separators")?.as_deref() {
-        None => Ok(None),
-        Some([comma, colon]) => Ok(Some((comma.clone(), colon.clone()))),
-        Some(_) => Err(Error::new(ErrorKind::InvalidOperation, "separators are two strings")),
-    }
-}
-
-/// Jinja's `indent(width=4, first=False, blank=False)`, with a bound on the width.
-fn indent(
-    text: &str,
-    width: Option<Value>,
-    first: Option<bool>,
-    blank: Option<bool>,
-    options: Kwargs,
-) -> Result<String, Error> {
-    let width = width.map_or_else(|| options.get::<Option<Value>>("width"), |it| Ok(Some(it)))?;
-    let first = first.or(options.get::<Option<bool>>("first")?).unwrap_or(false);
-    let blank = blank.or(options.get::<Option<bool>>("blank")?).unwrap_or(false);
-    options.assert_all_used()?;
-    let padding = match width {
-        None => " ".repeat(4),
-        Some(width) if width.as_str().is_some() => width.as_str().unwrap_or_default().to_string(),
-        Some(width) => {
-            let spaces = width.as_usize().filter(|spaces| *spaces <= MAX_INDENT);
-            " ".repeat(spaces.ok_or_else(|| {
-                let text = format!("indent() takes a width of 0 to {MAX_INDENT}");
-                Error::new(ErrorKind::InvalidOperation, text)
-            })?)
-        }
-    };
-    let mut indented = String::new();
-    for (index, line) in text.split('\n').enumerate() {
-        if index > 0 {
-            indented.push('\n');
-        }
-        if (index > 0 || first) && (blank || !line.is_empty()) {
-            indented.push_str(&padding);
-        }
-        indented.push_str(line);
-    }
-    Ok(indented)
-}
-
-/// Python's methods of strings, dicts and lists.
-fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    let text = value.as_str();
-    match (text, name, args) {
-        // The library's `count` never ends on an empty needle.
-        (Some(text), "count", [needle]) if needle.as_str() == Some("") => {
-            Ok(Value::from(text.chars().count() + 1))
-        }
-        (Some(text), "removeprefix", [prefix]) if prefix.kind() == ValueKind::String => {
-            let prefix = prefix.as_str().unwrap_or_default();
-            Ok(Value::from(text.strip_prefix(prefix).unwrap_or(text)))
-        }
-        (Some(text), "removesuffix", [suffix]) if suffix.kind() == ValueKind::String => {
-            let suffix = suffix.as_str().unwrap_or_default();
-            Ok(Value::from(text.strip_suffix(suffix).unwrap_or(text)))
-        }
-        _ => pycompat::unknown_method_callback(state, value, name, args),
-    }
 }
 
 const RAISED: &str = "the template says: ";

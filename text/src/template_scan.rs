@@ -1,5 +1,6 @@
 //! Changes to a template's source before it is compiled, found with the engine's own lexer.
 //!
+//! - Lines end in a line feed, as Jinja has it.
 //! - `{% generation %}` marks the assistant's words for training; here it groups and no more.
 //! - `{% set ns.x = value %}` passes the value through a filter that refuses namespaces. A namespace
 //!   inside itself would be printed and compared for ever, and the stack is not bounded by fuel.
@@ -24,6 +25,7 @@ struct Edit {
 /// The source with every edit made. A source the lexer refuses comes back as it is: compiling it
 /// gives the error.
 pub fn rewrite(source: &str) -> String {
+    let source = &source.replace("\r\n", "\n").replace('\r', "\n");
     let tokens: Result<Vec<(Token, Span)>, Error> =
         tokenize(source, false, SyntaxConfig, WhitespaceConfig::default()).collect();
     let Ok(tokens) = tokens else { return source.to_string() };
