@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -8,14 +7,16 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/philox.h"
 #include "base/version.h"
 #include "bench.h"
 #include "commands.h"
+#include "commit.h"
+#include "engine_bench_report.h"
 #include "kernels/peak.h"
 #include "loaded_model.h"
-#include "models/decoder.h"
-#include "sampling/sampler.h"
+#include "machine.h"
+#include "model_options.h"
+#include "step_bench.h"
 
 namespace forerun {
 namespace {
@@ -33,359 +34,346 @@ struct EngineBenchOptions {
   bool json = false;
 };
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+// Tokens of each prompt of the engine's runs, and of the one whose first answer token is timed.
+constexpr int kEnginePrompt = 16;
+// What a step that checks drafts is held to: the time its bytes take at this share of the ceiling.
+constexpr double kReadShare = 0.75;
+
+bool contains(const std::vector<int>& values, int value) {
+  return std::ranges::find(values, value) != values.end();
 }
 
-std::string processor_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
+int largest(const std::vector<int>& values) {
+  return *std::ranges::max_element(values);
 }
 
-std::vector<int32_t> random_tokens(int64_t count, int64_t vocab_size) {
-  std::vector<int32_t> tokens;
-  for (int64_t i = 0; i < count; ++i) {
-    tokens.push_back(static_cast<int32_t>(
-        philox({static_cast<uint32_t>(i), 0, 0, 0}, {0, 0})[0] % static_cast<uint64_t>(vocab_size)));
-  }
-  return tokens;
-}
-
-// Steps of the decoder, each followed by greedy sampling of its logits, over sequences whose earlier
-// keys and values are already there.
-class StepBench {
- public:
-  StepBench(const LoadedModel& loaded, const EngineBenchOptions& options)
-      : loaded_(loaded),
-        options_(options),
-        model_(loaded.model->descriptor()),
-        max_sequences_(*std::max_element(options.batch.begin(), options.batch.end())),
-        pages_per_sequence_(pages_of_longest()),
-        pool_({model_.num_layers, model_.num_kv_heads, model_.head_dim, {}},
-              pages_per_sequence_ * max_sequences_),
-        decoder_(model_, loaded.model->weights(), *loaded.kernels, *loaded.team,
-                 {.max_rows = most_rows(), .max_logit_rows = std::max(64, max_sequences_)}),
-        workspace_(static_cast<int>(model_.vocab_size), loaded.kernels->isa),
-        tokens_(random_tokens(most_rows(), model_.vocab_size)),
-        pages_(pool_.num_pages()) {
-    std::iota(pages_.begin(), pages_.end(), 0);
-    fill_keys_and_values();
-  }
-
-  Decoder& decoder() { return decoder_; }
-
-  // Median seconds of a step of `sequences` sequences with `rows` rows each at `depth`, logits of the
-  // last row of each (prefill) or of all rows.
-  double time(int sequences, int rows, int64_t depth, bool all_logits, int steps) {
-    std::vector<RowGroup> groups;
-    std::vector<int32_t> logit_rows;
-    for (int s = 0; s < sequences; ++s) {
-      const std::span<const int32_t> pages(pages_.data() + s * pages_per_sequence_,
-                                           pages_per_sequence_);
-      groups.push_back({rows, depth, pages, nullptr});
-      for (int r = all_logits ? 0 : rows - 1; r < rows; ++r) logit_rows.push_back(s * rows + r);
-    }
-    const std::span<const int32_t> tokens(tokens_.data(), sequences * rows);
-    std::vector<double> seconds;
-    for (int i = -1; i < steps; ++i) {
-      const double begin = now_seconds();
-      decoder_.step({tokens, groups, logit_rows, nullptr}, pool_);
-      sample_all(logit_rows.size());
-      if (i >= 0) seconds.push_back(now_seconds() - begin);
-    }
-    return median(seconds);
-  }
-
-  // Bytes of keys and values that rows at `depth` read.
-  double kv_bytes(int64_t depth) const {
-    return 2.0 * 2.0 * static_cast<double>(depth * model_.num_layers * model_.kv_dim());
-  }
-
- private:
-  int pages_of_longest() const {
-    const int depth = *std::max_element(options_.depth.begin(), options_.depth.end());
-    const int prompt = *std::max_element(options_.prompt.begin(), options_.prompt.end());
-    const int verify = *std::max_element(options_.verify.begin(), options_.verify.end());
-    return (std::max(depth + verify, prompt) + kPageTokens) / kPageTokens + 1;
-  }
-  int most_rows() const {
-    return std::max({512, *std::max_element(options_.prompt.begin(), options_.prompt.end()),
-                     *std::max_element(options_.verify.begin(), options_.verify.end())});
-  }
-
-  // Every page gets memory of its own and ordinary values.
-  void fill_keys_and_values() {
-    const int64_t elements = 2 * model_.num_kv_heads * page_head_elements(model_.head_dim);
-    for (int page = 0; page < pool_.num_pages(); ++page) {
-      for (int layer = 0; layer < model_.num_layers; ++layer) {
-        uint16_t* values = pool_.keys(page, layer, 0);
-        for (int64_t i = 0; i < elements; ++i) {
-          values[i] = static_cast<uint16_t>(0x2c00 + (i * 2654435761u + page) % 0x0c00);
-        }
-      }
-    }
-  }
-
-  void sample_all(size_t count) {
-    SamplingParams greedy;
-    greedy.temperature = 0.0f;
-    const SamplePoint point{greedy};
-    for (size_t i = 0; i < count; ++i) {
-      const std::span<const float> logits(decoder_.logits(static_cast<int64_t>(i)),
-                                          model_.vocab_size);
-      const Result<Sampled> sampled = sample(logits, point, workspace_);
-      CHECK(sampled.ok(), "benched logits are finite");
-    }
-  }
-
-  const LoadedModel& loaded_;
-  const EngineBenchOptions& options_;
-  const ModelDescriptor& model_;
-  const int max_sequences_;
-  const int pages_per_sequence_;
-  KvPool pool_;
-  Decoder decoder_;
-  SamplerWorkspace workspace_;
-  std::vector<int32_t> tokens_;
-  std::vector<int32_t> pages_;
-};
-
-// Multiply-adds of the matrices: per token in the layers, and once per row of logits.
+// Multiply-adds of the matrices of the layers for one token.
 double layer_macs(const ModelDescriptor& model) {
   const auto d = static_cast<double>(model.d_model);
   return model.num_layers * (d * static_cast<double>(2 * model.q_dim() + 2 * model.kv_dim()) +
                              3.0 * d * static_cast<double>(model.d_ff));
 }
 
-// Tokens per second of the whole engine: requests in, tokens out, scheduling and sampling included.
-double engine_rate(Engine& engine, const EngineBenchOptions& options, int batch,
-                   int64_t vocab_size) {
-  const std::vector<int32_t> prompt = random_tokens(16, vocab_size);
+// Requests that begin with different tokens and go on for `max_tokens`, whatever the model says.
+Request benched_request(int index, int64_t max_tokens, int64_t vocab_size) {
+  Request request;
+  request.prompt = random_tokens(kEnginePrompt, vocab_size);
+  request.prompt[0] = index;
+  request.max_tokens = max_tokens;
+  request.ignore_eos = true;
+  request.use_prefix_cache = false;
+  request.sampling.temperature = 0.0f;
+  return request;
+}
+
+// Seconds per token of each of `batch` sequences through the whole engine, from the moment when all
+// have begun to answer.
+double engine_seconds_per_step(Engine& engine, int batch, int generate, int64_t vocab_size) {
+  int begun = 0;
+  int64_t tokens = 0;
   for (int i = 0; i < batch; ++i) {
-    Request request;
-    request.prompt = prompt;
-    request.prompt[0] = i;
-    request.max_tokens = options.generate;
-    request.ignore_eos = true;
-    request.use_prefix_cache = false;
-    request.sampling.temperature = 0.0f;
-    const Result<RequestId> id = engine.add(std::move(request));
-    CHECK(id.ok(), "a benched request is valid");
+    Request request = benched_request(i, generate, vocab_size);
+    request.on_token = [&, first = true](const TokenEvent&) mutable {
+      begun += first ? 1 : 0;
+      first = false;
+      ++tokens;
+    };
+    CHECK(engine.add(std::move(request)).ok(), "a benched request is valid");
   }
-  // Prompts first, then only decoding is timed.
-  while (engine.stats().generated_tokens % (batch * options.generate) < batch) engine.step();
-  const int64_t before = engine.stats().generated_tokens;
+  while (begun < batch) engine.step();
+  const int64_t tokens_before = tokens;
   const double begin = now_seconds();
   while (engine.step()) {
   }
-  return static_cast<double>(engine.stats().generated_tokens - before) / (now_seconds() - begin);
+  return (now_seconds() - begin) * batch / static_cast<double>(tokens - tokens_before);
 }
 
-class EngineBench {
+// One run of the command, entry by entry.
+class EngineBench final {
  public:
-  EngineBench(const LoadedModel& loaded, const EngineBenchOptions& options)
-      : loaded_(loaded), options_(options), steps_(loaded, options) {}
+  EngineBench(const LoadedModel& loaded, const EngineBenchOptions& options, Engine& engine,
+              StepBench& steps, EngineBenchReport& report)
+      : loaded_(loaded),
+        options_(options),
+        model_(loaded.model->descriptor()),
+        engine_(engine),
+        steps_(steps),
+        report_(report),
+        read_peak_(*loaded.team) {}
 
-  Json run() {
-    read_gb_s_ = measure_read_gb_s(*loaded_.team);
-    int8_macs_ = measure_int8_gmacs(loaded_.kernels->isa, *loaded_.team) * 1e9;
-    Json json = facts();
-    json["ceiling"] = {{"read_gb_s", read_gb_s_}, {"int8_tops", 2.0 * int8_macs_ / 1e12}};
+  void run() {
+    report_.begin_part("the machine's ceilings");
+    report_.set("ceiling", {{"read_gb_s", read_ceiling()}, {"int8_tops", int8_ceiling()}});
     if (options_.profile) steps_.decoder().set_profiling(true);
-    for (const int tokens : options_.prompt) json["prefill"].push_back(prefill(tokens));
+    for (const int tokens : options_.prompt) prefill(tokens);
     for (const int depth : options_.depth) {
-      for (const int batch : options_.batch) json["decode"].push_back(decode(batch, depth));
+      for (const int batch : options_.batch) decode(batch, depth);
     }
     for (const int depth : options_.depth) {
-      double one = 0.0;
-      for (const int tokens : options_.verify) json["verify"].push_back(verify(tokens, depth, one));
+      double one = contains(options_.verify, 1) ? 0.0 : one_token_seconds(depth);
+      for (const int tokens : options_.verify) verify(tokens, depth, one);
     }
-    return json;
+    for (const int batch : options_.batch) engine(batch);
   }
 
  private:
-  Json facts() const {
-    const ModelWeights& weights = loaded_.model->weights();
-    return {{"model", loaded_.model->descriptor().name},
-            {"weight_bytes", weights.file_bytes_per_step},
-            {"packed_bytes", weights.packed_bytes},
-            {"isa", loaded_.kernels->name},
-            {"threads", loaded_.team->size()},
-            {"processor", processor_name()},
-            {"load_seconds", loaded_.load_seconds},
-            {"repetitions", options_.repetitions},
-            {"version", kVersion},
-            {"commit", FORERUN_COMMIT}};
+  double read_ceiling() { return read_peak_.measure_gb_s(); }
+  double int8_ceiling() {
+    return 2.0 * measure_int8_gmacs(loaded_.kernels->isa, *loaded_.team) / 1e3;
   }
 
-  Json prefill(int tokens) {
+  double weight_bytes() const {
+    return static_cast<double>(loaded_.model->weights().file_bytes_per_step);
+  }
+
+  void prefill(int tokens) {
+    report_.begin_part("prefill " + std::to_string(tokens));
     steps_.decoder().reset_profile();
-    const double seconds = steps_.time(1, tokens, 0, false, std::max(3, options_.repetitions / 2));
-    const ModelDescriptor& model = loaded_.model->descriptor();
-    const double macs = tokens * layer_macs(model) +
-                        static_cast<double>(model.vocab_size * model.d_model);
-    Json json = {{"tokens", tokens},
-                 {"tok_s", tokens / seconds},
-                 {"ms", seconds * 1e3},
-                 {"fraction", macs / seconds / int8_macs_}};
-    add_profile(json);
-    return json;
+    const double ceiling = int8_ceiling();
+    const StepBench::Timing timing = steps_.time_prefill(tokens, options_.repetitions);
+    const double macs =
+        tokens * layer_macs(model_) + static_cast<double>(model_.vocab_size * model_.d_model);
+    add("prefill", timing,
+        {{"tokens", tokens},
+         {"tok_s", tokens / timing.seconds},
+         {"fraction", 2.0 * macs / timing.seconds / 1e12 / ceiling},
+         {"ceiling_tops", ceiling}});
   }
 
-  Json decode(int batch, int depth) {
+  void decode(int batch, int depth) {
+    report_.begin_part("decode, batch " + std::to_string(batch) + ", depth " +
+                       std::to_string(depth));
     steps_.decoder().reset_profile();
-    const double seconds =
-        steps_.time(batch, 1, depth, true, options_.repetitions * options_.generate / 8);
-    const double bytes = static_cast<double>(loaded_.model->weights().file_bytes_per_step) +
-                         batch * steps_.kv_bytes(depth);
-    Json json = {{"batch", batch},
-                 {"depth", depth},
-                 {"tok_s", batch / seconds},
-                 {"ms", seconds * 1e3},
-                 {"gb_s", bytes / seconds / 1e9},
-                 {"fraction", bytes / seconds / 1e9 / read_gb_s_}};
-    add_profile(json);
-    return json;
+    const double ceiling = read_ceiling();
+    const StepBench::Timing timing = steps_.time_steps(batch, 1, depth, options_.generate);
+    const double gb_s = 1e-9 * (weight_bytes() + batch * steps_.kv_bytes(depth)) / timing.seconds;
+    add("decode", timing,
+        {{"batch", batch},
+         {"depth", depth},
+         {"tok_s", batch / timing.seconds},
+         {"gb_s", gb_s},
+         {"fraction", gb_s / ceiling},
+         {"ceiling_gb_s", ceiling}});
   }
 
-  // `one`: seconds of the first entry's step, which the ratios are to.
-  Json verify(int tokens, int depth, double& one) {
+  double one_token_seconds(int depth) {
+    return steps_.time_steps(1, 1, depth, options_.generate).seconds;
+  }
+
+  // `one`: seconds of a step of one token, which ratios are to.
+  void verify(int tokens, int depth, double& one) {
+    report_.begin_part("verify " + std::to_string(tokens) + ", depth " + std::to_string(depth));
     steps_.decoder().reset_profile();
-    const double seconds =
-        steps_.time(1, tokens, depth, true, options_.repetitions * options_.generate / 8);
-    if (one == 0.0) one = seconds;
-    const double bytes = static_cast<double>(loaded_.model->weights().file_bytes_per_step) +
-                         steps_.kv_bytes(depth);
-    const double target = bytes / (0.75 * read_gb_s_ * 1e9);
-    Json json = {{"tokens", tokens},
-                 {"depth", depth},
-                 {"ms", seconds * 1e3},
-                 {"ratio_to_1", seconds / one},
-                 {"ratio_to_bytes_at_75_percent", seconds / target}};
-    add_profile(json);
-    return json;
+    const double ceiling = read_ceiling();
+    const StepBench::Timing timing = steps_.time_steps(1, tokens, depth, options_.generate);
+    if (tokens == 1) one = timing.seconds;
+    const double bytes = weight_bytes() + steps_.kv_bytes(depth);
+    const double target = bytes / (kReadShare * ceiling * 1e9);
+    add("verify", timing,
+        {{"tokens", tokens},
+         {"depth", depth},
+         {"ratio_to_1", timing.seconds / one},
+         {"ratio_to_bytes_at_75_percent", timing.seconds / target},
+         {"ceiling_gb_s", ceiling}});
   }
 
-  void add_profile(Json& json) {
-    if (!options_.profile) return;
-    const auto& profile = steps_.decoder().profile();
-    const double total = std::accumulate(profile.begin(), profile.end(), 0.0);
-    for (size_t i = 0; i < profile.size(); ++i) {
-      json["profile"][std::string(kStepPartNames[i])] = profile[i] / total;
+  void engine(int batch) {
+    report_.begin_part("engine, batch " + std::to_string(batch));
+    const double ceiling = read_ceiling();
+    std::vector<double> seconds;
+    for (int i = 0; i < options_.repetitions; ++i) {
+      seconds.push_back(
+          engine_seconds_per_step(engine_, batch, options_.generate, model_.vocab_size));
     }
+    const StepBench::Timing timing = {median(std::move(seconds)), options_.repetitions};
+    const double keys = kEnginePrompt + options_.generate / 2.0;
+    const double gb_s =
+        1e-9 * (weight_bytes() + batch * keys * steps_.kv_bytes(1)) / timing.seconds;
+    add("engine", timing,
+        {{"batch", batch},
+         {"prompt", kEnginePrompt},
+         {"generated", options_.generate},
+         {"tok_s", batch / timing.seconds},
+         {"gb_s", gb_s},
+         {"fraction", gb_s / ceiling},
+         {"ceiling_gb_s", ceiling}});
+  }
+
+  void add(const std::string& part, const StepBench::Timing& timing, Json entry) {
+    entry["ms"] = timing.seconds * 1e3;
+    entry["repetitions"] = timing.repetitions;
+    if (options_.profile && part != "engine") entry["profile"] = profile();
+    report_.add(part, std::move(entry));
+  }
+
+  Json profile() {
+    const auto& seconds = steps_.decoder().profile();
+    const double total = std::accumulate(seconds.begin(), seconds.end(), 0.0);
+    Json json;
+    for (size_t i = 0; i < seconds.size(); ++i) {
+      json[std::string(kStepPartNames[i])] = seconds[i] / total;
+    }
+    return json;
   }
 
   const LoadedModel& loaded_;
   const EngineBenchOptions& options_;
-  StepBench steps_;
-  double read_gb_s_ = 0.0;
-  double int8_macs_ = 0.0;
+  const ModelDescriptor& model_;
+  Engine& engine_;
+  StepBench& steps_;
+  EngineBenchReport& report_;
+  ReadPeak read_peak_;
 };
 
-void print_profile(const Json& entry) {
-  if (!entry.contains("profile")) return;
-  std::string line = "         ";
-  for (const auto& [part, share] : entry["profile"].items()) {
-    line += " " + part + " " + std::to_string(static_cast<int>(100.0 * share.get<double>() + 0.5)) +
-            "%";
+Status check_sizes(const EngineBenchOptions& options, int64_t context) {
+  struct Reach {
+    const char* options;
+    int64_t tokens;
+  };
+  const Reach reaches[] = {
+      {"--depth and --verify", largest(options.depth) + largest(options.verify)},
+      {"--prompt", largest(options.prompt)},
+      {"--generate", kEnginePrompt + options.generate}};
+  for (const Reach& reach : reaches) {
+    if (reach.tokens <= context) continue;
+    return Error{std::string(reach.options) + " reach " + std::to_string(reach.tokens) +
+                 " tokens; the model's context is " + std::to_string(context)};
   }
-  std::puts(line.c_str());
+  return {};
 }
 
-void print_text(const Json& json) {
-  const auto number = [](const Json& entry, const char* key) { return entry[key].get<double>(); };
-  std::printf("%s on %s, %s, %d threads\n", json["model"].get<std::string>().c_str(),
-              json["processor"].get<std::string>().c_str(), json["isa"].get<std::string>().c_str(),
-              json["threads"].get<int>());
-  std::printf("ceiling  read %.1f GB/s, int8 %.2f TOPS\n", number(json["ceiling"], "read_gb_s"),
-              number(json["ceiling"], "int8_tops"));
-  for (const Json& e : json["prefill"]) {
-    std::printf("prefill  %5d tokens          %8.1f tok/s  %5.1f %% of int8\n",
-                e["tokens"].get<int>(), number(e, "tok_s"), 100.0 * number(e, "fraction"));
-    print_profile(e);
+StepBench::Sizes sizes_of(const EngineBenchOptions& options) {
+  StepBench::Sizes sizes;
+  sizes.sequences = largest(options.batch);
+  sizes.rows = largest(options.verify);
+  sizes.sequence_tokens = std::max(largest(options.depth) + sizes.rows, largest(options.prompt));
+  return sizes;
+}
+
+Json load_facts(const LoadedModel& loaded, Engine& engine, double begin) {
+  Request request = benched_request(0, 1, loaded.model->descriptor().vocab_size);
+  CHECK(engine.add(std::move(request)).ok(), "a benched request is valid");
+  while (engine.step()) {
   }
-  for (const Json& e : json["decode"]) {
-    std::printf("decode   batch %2d  depth %5d  %8.1f tok/s  %5.1f GB/s  %5.1f %% of read\n",
-                e["batch"].get<int>(), e["depth"].get<int>(), number(e, "tok_s"),
-                number(e, "gb_s"), 100.0 * number(e, "fraction"));
-    print_profile(e);
-  }
-  for (const Json& e : json["verify"]) {
-    std::printf("verify   %2d tokens depth %5d  %8.2f ms  %5.2f x one  %5.2f x bytes at 75 %%\n",
-                e["tokens"].get<int>(), e["depth"].get<int>(), number(e, "ms"),
-                number(e, "ratio_to_1"), number(e, "ratio_to_bytes_at_75_percent"));
-    print_profile(e);
-  }
-  for (const Json& e : json["engine"]) {
-    std::printf("engine   batch %2d               %8.1f tok/s\n", e["batch"].get<int>(),
-                number(e, "tok_s"));
-  }
+  return {{"seconds", loaded.load_seconds}, {"first_token_seconds", now_seconds() - begin}};
+}
+
+Json memory_facts(const LoadedModel& loaded, Engine& engine) {
+  const ModelDescriptor& model = loaded.model->descriptor();
+  const KvShape shape{model.num_layers, model.num_kv_heads, model.head_dim, {}};
+  return {{"rss_anon_bytes", resident_anonymous_bytes()},
+          {"packed_weight_bytes", loaded.model->weights().packed_bytes},
+          {"kv_pool_bytes", shape.page_bytes() * engine.stats().kv_pages}};
+}
+
+// What the lists of the document hold.
+Json explanations() {
+  return {
+      {"prefill", "one sequence from nothing, in steps of 512 rows, and its first answer token"},
+      {"decode",
+       "bare decoder steps of one token a sequence, keys and values of `depth` tokens there "
+       "already, greedy sampling included"},
+      {"verify",
+       "bare decoder steps of several tokens of one sequence, logits and greedy sampling for "
+       "all of them"},
+      {"engine",
+       "requests through the whole engine, timed from when all have begun to answer; keys and "
+       "values are those of the mean depth"},
+      {"fraction", "of the ceiling taken just before the entry: ceiling_gb_s, ceiling_tops"},
+      {"gb_s", "the file's tensor bytes and the keys and values read, over the median time"}};
+}
+
+Json run_facts(const LoadedModel& loaded, const EngineBenchOptions& options) {
+  return {{"model", loaded.model->descriptor().name},
+          {"file", loaded.path},
+          {"weight_bytes", loaded.model->weights().file_bytes_per_step},
+          {"isa", loaded.kernels->name},
+          {"threads", loaded.team->size()},
+          {"machine", machine_facts()},
+          {"version", kVersion},
+          {"commit", kCommit},
+          {"what", explanations()},
+          {"options", {{"generate", options.generate}, {"repetitions", options.repetitions}}},
+          {"load_average", {{"before", load_average()}}}};
 }
 
 int bench_engine(const EngineBenchOptions& options) {
+  const double begin = now_seconds();
   Result<LoadedModel> loaded = load_model(options.model, options.threads);
   if (!loaded.ok()) return failed(loaded.error());
   const int64_t context = loaded->model->descriptor().context_length;
-  const int deepest = std::max(*std::max_element(options.depth.begin(), options.depth.end()) +
-                                   *std::max_element(options.verify.begin(), options.verify.end()),
-                               *std::max_element(options.prompt.begin(), options.prompt.end()));
-  if (deepest > context) {
-    return failed({"depth and tokens reach " + std::to_string(deepest) + "; the model's context is " +
-                   std::to_string(context)});
+  if (const Status status = check_sizes(options, context); !status.ok()) {
+    return failed(status.error());
   }
-  Json json = EngineBench(*loaded, options).run();
-  EngineOptions engine_options;
   Result<std::unique_ptr<Engine>> engine =
-      Engine::create(*loaded->model, *loaded->kernels, *loaded->team, engine_options);
+      Engine::create(*loaded->model, *loaded->kernels, *loaded->team, loaded->engine_options());
   if (!engine.ok()) return failed(engine.error());
-  for (const int batch : options.batch) {
-    std::vector<double> rates;
-    for (int i = 0; i < options.repetitions; ++i) {
-      rates.push_back(
-          engine_rate(**engine, options, batch, loaded->model->descriptor().vocab_size));
-    }
-    json["engine"].push_back({{"batch", batch}, {"tok_s", median(rates)}});
-  }
-  if (options.json) {
-    std::puts(json.dump(2).c_str());
-  } else {
-    print_text(json);
-  }
-  return 0;
+  Json facts = run_facts(*loaded, options);
+  // Before anything else touches memory: what serving this model takes.
+  facts["load"] = load_facts(*loaded, **engine, begin);
+  facts["memory"] = memory_facts(*loaded, **engine);
+  facts["idle_processor_share"] = idle_processor_share(/*seconds=*/0.5);
+
+  const size_t parts = 1 + options.prompt.size() + options.batch.size() +
+                       options.depth.size() * (options.batch.size() + options.verify.size());
+  EngineBenchReport report(std::move(facts), parts, options.json);
+  Result<std::unique_ptr<StepBench>> steps = StepBench::create(*loaded, sizes_of(options));
+  if (!steps.ok()) return failed(steps.error());
+  EngineBench(*loaded, options, **engine, **steps, report).run();
+  const Status written = report.end();
+  return written.ok() ? 0 : failed(written.error());
 }
 
 }  // namespace
 
 void add_bench_engine(CLI::App& bench, int& exit_code) {
   const auto options = std::make_shared<EngineBenchOptions>();
-  CLI::App* command =
-      bench.add_subcommand("engine", "Prefill, decode and verify, as fractions of what the machine can do");
-  command->add_option("MODEL", options->model, "A short name, or a GGUF file")->required();
+  CLI::App* command = bench.add_subcommand(
+      "engine", "Prefill, decode and verify, as fractions of what the machine can do");
+  add_model(*command, options->model);
   const auto list = [&](const char* name, std::vector<int>& values, const char* help, int low,
                         int high) {
     command->add_option(name, values, help)
         ->delimiter(',')
-        ->check(CLI::Range(low, high))
-        ->capture_default_str();
+        ->check(from_to(low, high))
+        ->type_name("N,N,...")
+        ->capture_default_str()
+        ->group("What to measure");
   };
   list("--prompt", options->prompt, "Tokens to prefill", 1, 8192);
-  list("--batch", options->batch, "Sequences decoding together", 1, 64);
+  list("--batch", options->batch, "Sequences that decode together", 1, 64);
   list("--verify", options->verify, "Tokens of one sequence in one step", 1, 64);
-  list("--depth", options->depth, "Tokens already there", 0, 1 << 20);
-  command->add_option("--generate", options->generate, "Tokens to decode")
-      ->check(CLI::Range(8, 4096))
-      ->capture_default_str();
-  command->add_option("--repetitions", options->repetitions, "Medians are taken over them")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
-  command->add_option("--threads", options->threads, "0: every usable processor")
-      ->check(CLI::Range(0, 1024));
-  command->add_flag("--profile", options->profile, "Show where a step's time goes");
-  command->add_flag("--json", options->json, "Print JSON");
+  list("--depth", options->depth, "Tokens that are there already", 0, 1 << 20);
+  command
+      ->add_option("--generate", options->generate, "Steps of decode and verify; tokens of engine")
+      ->check(from_to(8, 4096))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("What to measure");
+  command->add_option("--repetitions", options->repetitions, "Runs of prefill and engine")
+      ->check(from_to(1, 100))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("What to measure");
+  add_threads(*command, options->threads);
+  command->add_flag("--profile", options->profile, "Show where a step's time goes")
+      ->group(kOutputOptions);
+  add_json(*command, options->json);
+  command->footer(
+      "What the figures are, each a median after a warm-up:\n"
+      "  ceiling  read_gb_s: best of 10 sums over 1 GiB; int8_tops: dot products on registers;\n"
+      "           all threads, this process. Each entry has one of its own, taken just before,\n"
+      "           which its fraction is of: shared machines change from minute to minute\n"
+      "  prefill  one sequence from nothing, in steps of 512 rows, with its first answer token\n"
+      "  decode   bare steps of the model, one token of each sequence at --depth, with greedy\n"
+      "           sampling; bytes are the file's tensors read once and the keys and values\n"
+      "  verify   bare steps of several tokens of one sequence, logits and sampling for all\n"
+      "  engine   the whole engine: requests of 16 tokens in, --generate tokens each out,\n"
+      "           scheduling, sampling and callbacks included\n\n"
+      "Examples:\n"
+      "  forerun bench engine smollm2-135m\n"
+      "  forerun bench engine smollm2-135m --depth 0 --batch 1,8 --profile\n"
+      "  forerun bench engine model.gguf --json > result.json");
   command->callback([options, &exit_code] { exit_code = bench_engine(*options); });
 }
 

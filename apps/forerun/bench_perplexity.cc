@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -6,12 +9,14 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/mapped_file.h"
 #include "bench.h"
 #include "commands.h"
 #include "loaded_model.h"
+#include "model_options.h"
 #include "models/decoder.h"
 #include "progress_line.h"
+#include "sampling/logprobs.h"
+#include "text_input.h"
 
 namespace forerun {
 namespace {
@@ -25,17 +30,9 @@ struct PerplexityOptions {
   bool json = false;
 };
 
-// Rows whose logits are computed in one step.
+// Rows of a step that is only read, and of one whose logits are computed.
+constexpr int64_t kReadRows = 512;
 constexpr int64_t kStepRows = 64;
-
-// −ln softmax(logits)[token], in double.
-double surprise(const float* logits, int64_t vocab_size, int32_t token) {
-  float largest = logits[0];
-  for (int64_t i = 1; i < vocab_size; ++i) largest = std::max(largest, logits[i]);
-  double sum = 0.0;
-  for (int64_t i = 0; i < vocab_size; ++i) sum += std::exp(static_cast<double>(logits[i] - largest));
-  return std::log(sum) - static_cast<double>(logits[token] - largest);
-}
 
 // Windows of `window` tokens that do not overlap; in each, the predictions from its second half,
 // what llama.cpp's llama-perplexity scores, so that the two numbers can be held side by side.
@@ -46,22 +43,35 @@ class PerplexityRun {
         window_(window),
         team_(*loaded.team),
         decoder_(loaded.model->descriptor(), loaded.model->weights(), *loaded.kernels, *loaded.team,
-                 {.max_rows = static_cast<int>(std::max(kStepRows, window / 2)),
-                  .max_logit_rows = kStepRows}),
-        pool_({loaded.model->descriptor().num_layers, loaded.model->descriptor().num_kv_heads,
-               loaded.model->descriptor().head_dim, {}},
+                 {.max_rows = kReadRows, .max_logit_rows = kStepRows}),
+        pool_({loaded.model->descriptor().num_layers,
+               loaded.model->descriptor().num_kv_heads,
+               loaded.model->descriptor().head_dim,
+               {}},
               static_cast<int>(window / kPageTokens + 1)),
-        pages_(pool_.num_pages()) {
+        pages_(pool_.num_pages()),
+        surprises_(kStepRows) {
     std::iota(pages_.begin(), pages_.end(), 0);
+    for (int member = 0; member < team_.size(); ++member) {
+      workspaces_.push_back(
+          std::make_unique<SamplerWorkspace>(static_cast<int>(vocab_size_), loaded.kernels->isa));
+    }
   }
 
-  // `tokens`: one window.
-  void score(std::span<const int32_t> tokens) {
+  // `tokens`: one window. An Error when the model gives logits that are no numbers.
+  Status score(std::span<const int32_t> tokens) {
     const int64_t first = window_ / 2;
-    step(tokens, 0, first, /*scored=*/false);
-    for (int64_t begin = first; begin < window_ - 1; begin += kStepRows) {
-      step(tokens, begin, std::min(window_ - 1, begin + kStepRows), /*scored=*/true);
+    for (int64_t begin = 0; begin < first; begin += kReadRows) {
+      step(tokens, begin, std::min(first, begin + kReadRows), /*scored=*/false);
     }
+    for (int64_t begin = first; begin < window_ - 1; begin += kStepRows) {
+      const int64_t end = std::min(window_ - 1, begin + kStepRows);
+      step(tokens, begin, end, /*scored=*/true);
+      if (Status status = add_up(tokens.subspan(begin + 1, end - begin)); !status.ok()) {
+        return status;
+      }
+    }
+    return {};
   }
 
   double perplexity() const { return std::exp(total_ / static_cast<double>(count_)); }
@@ -74,16 +84,28 @@ class PerplexityRun {
     std::vector<int32_t> logit_rows(scored ? rows : 0);
     std::iota(logit_rows.begin(), logit_rows.end(), 0);
     decoder_.step({tokens.subspan(begin, rows), {&group, 1}, logit_rows, nullptr}, pool_);
-    if (!scored) return;
-    std::vector<double> surprises(rows);
+  }
+
+  // Adds −ln softmax(logits)[next] of each row of the last step, in order.
+  Status add_up(std::span<const int32_t> next) {
+    const auto rows = static_cast<int64_t>(next.size());
     team_.run([&](int member) {
       const Range mine = share_of(rows, member, team_.size());
       for (int64_t i = mine.begin; i < mine.end; ++i) {
-        surprises[i] = surprise(decoder_.logits(i), vocab_size_, tokens[begin + i + 1]);
+        surprises_[i] = surprise(i, next[i], *workspaces_[member]);
       }
     });
-    for (const double s : surprises) total_ += s;
+    for (int64_t i = 0; i < rows; ++i) total_ += surprises_[i];
     count_ += rows;
+    if (std::isfinite(total_)) return {};
+    return Error{"the model gives logits that are not numbers"};
+  }
+
+  double surprise(int64_t row, int32_t next, SamplerWorkspace& workspace) {
+    const std::span<const float> logits(decoder_.logits(row), static_cast<size_t>(vocab_size_));
+    const Result<Distribution> distribution = raw_distribution(logits, workspace);
+    if (!distribution.ok()) return std::numeric_limits<double>::quiet_NaN();
+    return -logprobs_of(*distribution, next, {}, workspace).chosen;
   }
 
   const int64_t vocab_size_;
@@ -92,6 +114,8 @@ class PerplexityRun {
   Decoder decoder_;
   KvPool pool_;
   std::vector<int32_t> pages_;
+  std::vector<double> surprises_;                              // [kStepRows]
+  std::vector<std::unique_ptr<SamplerWorkspace>> workspaces_;  // one a team member
   double total_ = 0.0;
   int64_t count_ = 0;
 };
@@ -99,11 +123,9 @@ class PerplexityRun {
 Result<std::vector<int32_t>> read_tokens(const LoadedModel& loaded, const std::string& path) {
   const Result<const Tokenizer*> tokenizer = need_tokenizer(loaded);
   if (!tokenizer.ok()) return tokenizer.error();
-  const Result<MappedFile> file = MappedFile::open(path);
-  if (!file.ok()) return file.error();
-  std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
-  if (text.ends_with('\n')) text.remove_suffix(1);
-  return (*tokenizer)->encode(text, /*add_special=*/true, /*parse_special=*/false);
+  const Result<std::string> text = read_text(path);
+  if (!text.ok()) return text.error();
+  return (*tokenizer)->encode(*text, /*add_special=*/true, /*parse_special=*/false);
 }
 
 int perplexity(const PerplexityOptions& options) {
@@ -111,7 +133,7 @@ int perplexity(const PerplexityOptions& options) {
   if (!loaded.ok()) return failed(loaded.error());
   const ModelDescriptor& model = loaded->model->descriptor();
   if (options.window > model.context_length) {
-    return failed({"window is " + std::to_string(options.window) + "; the model's context is " +
+    return failed({"--window is " + std::to_string(options.window) + "; the model's context is " +
                    std::to_string(model.context_length) + " tokens"});
   }
   Result<std::vector<int32_t>> tokens = read_tokens(*loaded, options.text);
@@ -119,12 +141,13 @@ int perplexity(const PerplexityOptions& options) {
   int64_t windows = static_cast<int64_t>(tokens->size()) / options.window;
   if (windows == 0) {
     return failed({options.text + " has " + std::to_string(tokens->size()) +
-                   " tokens; one window takes " + std::to_string(options.window)});
+                   " tokens; one window takes " + std::to_string(options.window) +
+                   " (give more text, or a smaller --window)"});
   }
   if (options.windows > 0) windows = std::min(windows, options.windows);
 
   PerplexityRun run(*loaded, options.window);
-  ProgressLine line("scoring", static_cast<uint64_t>(windows));
+  ProgressLine line("scoring", static_cast<uint64_t>(windows), "windows");
   const double begin = now_seconds();
   for (int64_t w = 0; w < windows; ++w) {
     std::span<int32_t> window(tokens->data() + w * options.window, options.window);
@@ -132,18 +155,21 @@ int perplexity(const PerplexityOptions& options) {
     const bool has_bos = tokens->front() == loaded->tokenizer->bos_id() &&
                          loaded->tokenizer->bos_id() != kNoToken && w > 0;
     if (has_bos) window[0] = tokens->front();
-    run.score(window);
-    line.update(static_cast<uint64_t>(w + 1));
+    if (const Status status = run.score(window); !status.ok()) {
+      line.end();
+      return failed(status.error());
+    }
+    char note[32];
+    std::snprintf(note, sizeof(note), "perplexity %.3f", run.perplexity());
+    line.update(static_cast<uint64_t>(w + 1), note);
   }
   line.end();
   const double seconds = now_seconds() - begin;
   if (options.json) {
-    const Json json = {{"perplexity", run.perplexity()},
-                       {"window", options.window},
-                       {"windows", windows},
-                       {"tokens", run.count()},
-                       {"seconds", seconds},
-                       {"isa", loaded->kernels->name}};
+    const Json json = {
+        {"perplexity", run.perplexity()}, {"window", options.window}, {"windows", windows},
+        {"tokens", run.count()},          {"model", model.name},      {"seconds", seconds},
+        {"isa", loaded->kernels->name}};
     std::puts(json.dump(2).c_str());
   } else {
     std::printf("perplexity %.4f over %lld tokens (%lld windows of %lld) in %.1f s, %s\n",
@@ -158,18 +184,27 @@ int perplexity(const PerplexityOptions& options) {
 
 void add_bench_perplexity(CLI::App& bench, int& exit_code) {
   const auto options = std::make_shared<PerplexityOptions>();
-  CLI::App* command =
-      bench.add_subcommand("perplexity", "How well a model predicts a text, as llama.cpp scores it");
-  command->add_option("MODEL", options->model, "A short name, or a GGUF file")->required();
-  command->add_option("--text", options->text, "The text")->required()->type_name("FILE");
+  CLI::App* command = bench.add_subcommand(
+      "perplexity", "How well a model predicts a text, as llama.cpp scores it");
+  add_model(*command, options->model);
+  command->add_option("--text", options->text, "The text; - is standard input")
+      ->required()
+      ->type_name("FILE");
   command->add_option("--window", options->window, "Tokens a window; its second half is scored")
-      ->check(CLI::Range(4, 1 << 20))
+      ->check(from_to<int64_t>(4, 1 << 20))
+      ->type_name("N")
       ->capture_default_str();
-  command->add_option("--windows", options->windows, "Only the first of them; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--threads", options->threads, "0: every usable processor")
-      ->check(CLI::Range(0, 1024));
-  command->add_flag("--json", options->json, "Print JSON");
+  command->add_option("--windows", options->windows, "Only the first N of them; 0: all")
+      ->check(from_to<int64_t>(0, int64_t{1} << 40))
+      ->type_name("N")
+      ->capture_default_str();
+  add_threads(*command, options->threads);
+  add_json(*command, options->json);
+  command->footer(
+      "The text is cut into windows that do not overlap, each read from an empty cache; in each\n"
+      "the predictions from its second half count, as in llama.cpp's llama-perplexity.\n\n"
+      "Example:\n"
+      "  forerun bench perplexity smollm2-135m --text wiki.valid.raw --json");
   command->callback([options, &exit_code] { exit_code = perplexity(*options); });
 }
 

@@ -39,7 +39,8 @@ void add_inspect(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("inspect", "Show what is in a model file");
   command->group(kModelCommands);
   command->add_option("FILE", options->file, "A .gguf file, or the short name of a pulled model")
-      ->required();
+      ->required()
+      ->type_name("");
   command->add_flag("--tensors", options->tensors, "List every tensor");
   command->add_flag("--json", options->json, "Print JSON (always with every tensor)");
   command->callback([options, &exit_code] { exit_code = inspect(*options); });

@@ -1,7 +1,8 @@
+#include "kernels/isa.h"
+
 #include <cstdio>
 
 #include "commands.h"
-#include "kernels/isa.h"
 
 namespace forerun {
 

@@ -1,10 +1,12 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <string>
 
 #include "base/version.h"
 #include "commands.h"
+#include "help_format.h"
 #include "usage_error.h"
 
 namespace forerun {
@@ -13,18 +15,16 @@ namespace {
 constexpr int kUsageError = 2;
 
 constexpr void (*kCommands[])(CLI::App& app, int& exit_code) = {
-    add_generate,
-    add_bench,
-    add_pull,
-    add_inspect,
-    add_isa,
+    add_generate, add_bench, add_pull, add_inspect, add_isa,
 };
 
 int parse_and_run(int argc, char** argv) {
   CLI::App app("An LLM inference engine that runs ahead of its own model.", "forerun");
   app.set_version_flag("--version", "forerun " + std::string(kVersion));
   app.require_subcommand(1);
-  app.get_formatter()->column_width(36);
+  // Of an option that is given twice the last counts, so that scripts can add to a command line.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.formatter(std::make_shared<HelpFormat>());
   app.footer("Run 'forerun COMMAND --help' for a command's own options.");
   int exit_code = 0;
   for (const auto add : kCommands) add(app, exit_code);

@@ -67,7 +67,7 @@ void add_pull(CLI::App& app, int& exit_code) {
   const auto options = std::make_shared<PullOptions>();
   CLI::App* command = app.add_subcommand("pull", "Fetch a model by its short name");
   command->group(kModelCommands);
-  command->add_option("NAME", options->name, "One of: " + known_names())->required();
+  command->add_option("NAME", options->name, "One of: " + known_names())->required()->type_name("");
   command
       ->add_option("--home", options->home,
                    "Folder that models are kept in (default: ~/.cache/forerun)")

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/edit_distance.h"
@@ -36,9 +38,47 @@ std::vector<std::string> subcommands_of(const CLI::App& app) {
   return names;
 }
 
+// What other engines call our options.
+constexpr std::pair<std::string_view, std::string_view> kElsewhere[] = {
+    {"--n-predict", "--max-tokens"},
+    {"--predict", "--max-tokens"},
+    {"--max-new-tokens", "--max-tokens"},
+    {"--repeat-penalty", "--repetition-penalty"},
+    {"--n", "--choices"},
+    {"--reverse-prompt", "--stop"},
+    {"--ctx-size", "--kv-tokens"},
+    {"--max-model-len", "--kv-tokens"},
+};
+
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+// The one name that `name` is the beginning of.
+std::optional<std::string> completed(const std::string& name,
+                                     const std::vector<std::string>& candidates) {
+  constexpr size_t kShortest = 4;  // "--x" and a letter
+  std::optional<std::string> found;
+  for (const std::string& candidate : candidates) {
+    if (name.size() < kShortest || !candidate.starts_with(name)) continue;
+    if (found.has_value()) return std::nullopt;
+    found = candidate;
+  }
+  return found;
+}
+
+std::optional<std::string> meant_by(const std::string& name,
+                                    const std::vector<std::string>& candidates) {
+  for (const auto& [theirs, ours] : kElsewhere) {
+    if (name == theirs && contains(candidates, ours)) return std::string(ours);
+  }
+  if (const auto whole = completed(name, candidates)) return whole;
+  return probably_meant(name, candidates);
+}
+
 std::string unknown(const std::string& what, const std::string& name,
                     const std::vector<std::string>& candidates) {
-  const std::optional<std::string> meant = probably_meant(name, candidates);
+  const std::optional<std::string> meant = meant_by(name, candidates);
   return what + " " + name + (meant.has_value() ? "; did you mean " + *meant + "?" : "");
 }
 

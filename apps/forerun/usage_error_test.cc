@@ -13,6 +13,8 @@ std::string told(std::vector<std::string> arguments) {
   std::string text;
   generate->add_option("MODEL", text)->required();
   generate->add_option("-p,--prompt", text);
+  int max_tokens = 0;
+  generate->add_option("-n,--max-tokens", max_tokens);
   CLI::App* bench = app.add_subcommand("bench");
   bench->require_subcommand(1);
   bool json = false;
@@ -39,6 +41,15 @@ TEST(ExplainUsageError, SuggestsOptions) {
             "forerun generate: unknown option --temperature");
   EXPECT_EQ(told({"bench", "engine", "--jsn"}),
             "forerun bench engine: unknown option --jsn; did you mean --json?");
+}
+
+TEST(ExplainUsageError, KnowsBeginningsAndTheNamesOfOtherEngines) {
+  EXPECT_EQ(told({"generate", "m", "--max", "8"}),
+            "forerun generate: unknown option --max; did you mean --max-tokens?");
+  EXPECT_EQ(told({"generate", "m", "--n-predict", "8"}),
+            "forerun generate: unknown option --n-predict; did you mean --max-tokens?");
+  EXPECT_EQ(told({"bench", "engine", "--n-predict=8"}),
+            "forerun bench engine: unknown option --n-predict");
 }
 
 TEST(ExplainUsageError, SuggestsCommands) {

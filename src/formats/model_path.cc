@@ -1,7 +1,10 @@
 #include "formats/model_path.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <string>
 #include <system_error>
+#include <vector>
 
 #include "formats/hub_cache.h"
 #include "formats/hub_catalog.h"
@@ -9,15 +12,39 @@
 
 namespace forerun {
 
+namespace {
+
+// "…; give the .gguf file in it: a.gguf, b.gguf"
+Error is_a_directory(const std::string& path) {
+  std::vector<std::string> files;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(path, failure)) {
+    if (entry.path().extension() == ".gguf") files.push_back(entry.path().filename().string());
+  }
+  if (files.empty()) return Error{quote(path, 300) + " is a directory without a .gguf file"};
+  std::ranges::sort(files);
+  constexpr size_t kMostNames = 5;
+  std::string names;
+  for (size_t i = 0; i < std::min(files.size(), kMostNames); ++i) {
+    names += (i > 0 ? ", " : "") + quote(files[i]);
+  }
+  if (files.size() > kMostNames) names += ", …";
+  return Error{quote(path, 300) + " is a directory; give a .gguf file in it: " + names};
+}
+
+}  // namespace
+
 Result<std::string> resolve_model(std::string_view argument) {
   if (argument.empty()) return Error{"the model's name is empty"};
   const std::string path(argument);
   std::error_code failure;
-  if (std::filesystem::exists(path, failure)) return path;
+  const bool is_directory = std::filesystem::is_directory(path, failure);
+  if (!is_directory && std::filesystem::exists(path, failure)) return path;
   const bool looks_like_a_path =
       argument.find('/') != std::string_view::npos || argument.ends_with(".gguf");
-  if (looks_like_a_path) return Error{"there is no file " + quote(argument, 300)};
   const Result<HubModel> model = HubCatalog::builtin().find(argument);
+  if (is_directory && (looks_like_a_path || !model.ok())) return is_a_directory(path);
+  if (looks_like_a_path) return Error{"there is no file " + quote(argument, 300)};
   if (!model.ok()) {
     return Error{"there is no file " + quote(argument) + ", and " + model.error().message};
   }

@@ -41,6 +41,20 @@ TEST(ResolveModel, SaysWhatThereIs) {
             std::string::npos);
 }
 
+TEST(ResolveModel, SaysWhichFilesADirectoryHas) {
+  const fs::path folder =
+      fs::path(testing::TempDir()) / ("model_folder_" + std::to_string(getpid()));
+  fs::create_directories(folder);
+  const std::string path = folder.string();
+  EXPECT_EQ(resolve_model(path).error().message,
+            "'" + path + "' is a directory without a .gguf file");
+  for (const char* name : {"b.gguf", "a.gguf", "notes.txt"}) std::ofstream(folder / name) << "x";
+  EXPECT_EQ(resolve_model(path).error().message,
+            "'" + path + "' is a directory; give a .gguf file in it: 'a.gguf', 'b.gguf'");
+  EXPECT_EQ(*resolve_model(path + "/a.gguf"), path + "/a.gguf");
+  fs::remove_all(folder);
+}
+
 TEST(HubCache, FindsItsHome) {
   const char* home = std::getenv("HOME");
   const std::string saved = home == nullptr ? "" : home;

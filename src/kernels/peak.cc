@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "kernels/cpu/peak_loops.h"
-#include "tensor/buffer.h"
 
 namespace forerun {
 namespace {
@@ -48,25 +47,29 @@ double measure_int8_gmacs(Isa isa, Team& team) {
   return best;
 }
 
-double measure_read_gb_s(Team& team) {
-  constexpr int64_t kBytes = int64_t{1} << 30;
-  constexpr int kRepetitions = 10;
-  Buffer memory(kBytes);
-  team.run([&](int member) {
-    const Range mine = share_of(kBytes, member, team.size(), 4096);
-    std::memset(memory.data() + mine.begin, 1, mine.end - mine.begin);
+ReadPeak::ReadPeak(Team& team) : team_(team), memory_(size_t{1} << 30) {
+  const auto size = static_cast<int64_t>(memory_.size_bytes());
+  team_.run([&](int member) {
+    const Range mine = share_of(size, member, team_.size(), 4096);
+    std::memset(memory_.data() + mine.begin, 1, mine.end - mine.begin);
   });
+}
+
+double ReadPeak::measure_gb_s() {
+  constexpr int kRepetitions = 10;
+  const auto size = static_cast<int64_t>(memory_.size_bytes());
   std::atomic<uint64_t> total{0};
   double best = 0.0;
   for (int i = 0; i < kRepetitions; ++i) {
     const double begin = now_seconds();
-    team.run([&](int member) {
-      const Range mine = share_of(kBytes, member, team.size(), 4096);
-      total += sum_words(memory.as<uint64_t>() + mine.begin / 8, (mine.end - mine.begin) / 8);
+    team_.run([&](int member) {
+      const Range mine = share_of(size, member, team_.size(), 4096);
+      total += sum_words(memory_.as<uint64_t>() + mine.begin / 8, (mine.end - mine.begin) / 8);
     });
-    best = std::max(best, static_cast<double>(kBytes) / (now_seconds() - begin) / 1e9);
+    best = std::max(best, static_cast<double>(size) / (now_seconds() - begin) / 1e9);
   }
-  CHECK(total.load() == kRepetitions * (kBytes / 8) * 0x0101010101010101u, "memory was read wrong");
+  CHECK(total.load() == kRepetitions * static_cast<uint64_t>(size / 8) * 0x0101010101010101u,
+        "memory was read wrong");
   return best;
 }
 

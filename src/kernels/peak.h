@@ -2,6 +2,7 @@
 
 #include "base/parallel.h"
 #include "kernels/isa.h"
+#include "tensor/buffer.h"
 
 namespace forerun {
 
@@ -11,7 +12,18 @@ namespace forerun {
 // Integer multiply-adds per second, in 10^9: dot products of an instruction set on registers alone.
 double measure_int8_gmacs(Isa isa, Team& team);
 
-// Reading memory, in 10^9 bytes per second: the best of 10 sums over 1 GiB.
-double measure_read_gb_s(Team& team);
+// Reads memory as fast as the team can.
+class ReadPeak final {
+ public:
+  // Fills 1 GiB, which it keeps. Borrows the team.
+  explicit ReadPeak(Team& team);
+
+  // The best of 10 sums over all of it, in 10^9 bytes per second.
+  double measure_gb_s();
+
+ private:
+  Team& team_;
+  Buffer memory_;
+};
 
 }  // namespace forerun

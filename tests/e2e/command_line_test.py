@@ -1,32 +1,15 @@
-"""Runs the built command as a user would: command_line_test.py FORERUN
-
-Model files are written here with struct alone, so that reading them is checked against something
-other than the engine's own writer.
-"""
+"""The command from outside: help, suggestions, `inspect`, and names of models."""
 import json
 import os
-import pathlib
 import struct
 import subprocess
 import sys
-import tempfile
 import unittest
 
-FORERUN = sys.argv.pop(1)
-
-
-def run(*arguments, **environment):
-    return subprocess.run(
-        [FORERUN, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **environment},
-    )
-
-
-def string(text):
-    return struct.pack("<Q", len(text.encode())) + text.encode()
+sys.dont_write_bytecode = True
+import forerun  # noqa: E402
+from forerun import run  # noqa: E402
+from tiny_model import string  # noqa: E402
 
 
 def tiny_gguf():
@@ -39,26 +22,20 @@ def tiny_gguf():
     return header + struct.pack("<6f", *range(6))
 
 
-class CommandLine(unittest.TestCase):
+class CommandLine(forerun.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.home = self.folder.name
-        self.file = pathlib.Path(self.home, "tiny.gguf")
-        self.file.write_bytes(tiny_gguf())
-
-    def tearDown(self):
-        self.folder.cleanup()
-
-    def assert_fails(self, result, status, sentence):
-        self.assertEqual(result.returncode, status, result.stderr)
-        self.assertIn(sentence, result.stderr)
-        self.assertEqual(result.stdout, "")
+        super().setUp()
+        self.file = self.write("tiny.gguf", tiny_gguf())
+        self.home = str(self.folder)
 
     def test_help_and_version(self):
-        for arguments in (["--help"], ["inspect", "--help"], ["pull", "-h"]):
+        commands = [["inspect"], ["pull"], ["generate"], ["isa"], ["bench", "engine"]]
+        for arguments in (["--help"], *([*command, "-h"] for command in commands)):
             result = run(*arguments)
             self.assertEqual(result.returncode, 0)
             self.assertIn("Usage: forerun", result.stdout)
+            for line in result.stdout.splitlines():
+                self.assertLessEqual(len(line), 100, line)
         self.assertRegex(run("--version").stdout, r"^forerun \d+\.\d+\.\d+\n$")
 
     def test_suggestions(self):
@@ -86,7 +63,8 @@ class CommandLine(unittest.TestCase):
             if size % 17 == 0 or size == len(whole) - 1:
                 self.assert_fails(run("inspect", str(self.file)), 1, "tiny.gguf: ")
         self.assert_fails(run("inspect", "no-such-file.gguf"), 1, "there is no file")
-        self.assert_fails(run("inspect", self.home), 1, "is not a regular file")
+        self.assert_fails(run("inspect", self.home), 1, "give a .gguf file in it: 'tiny.gguf'")
+        self.assert_fails(run("inspect", "/dev/null"), 1, "is not a regular file")
 
     def test_names(self):
         self.assert_fails(
@@ -99,13 +77,13 @@ class CommandLine(unittest.TestCase):
 
     def test_pull_without_python(self):
         result = run("pull", "smollm2-135m", "--home", self.home, PATH=self.home)
-        self.assert_fails(result, 1, "python3 is not installed")
+        self.assert_fails(result, 1, "python3 is not installed", after="fetching .*\n")
 
     def test_full_output(self):
         if not os.path.exists("/dev/full"):
-            self.skipTest("no /dev/full on this machine")
+            self.skipTest("device absent: /dev/full")
         with open("/dev/full", "w") as full:
-            result = subprocess.run([FORERUN, "inspect", str(self.file)], stdout=full, stderr=subprocess.PIPE)
+            result = subprocess.run([forerun.COMMAND, "inspect", str(self.file)], stdout=full, stderr=subprocess.PIPE)
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"cannot write the report", result.stderr)
 

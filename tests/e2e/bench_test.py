@@ -1,0 +1,124 @@
+"""`forerun bench` from outside, on a tiny model: what it prints, not how fast it is."""
+import json
+import math
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+import forerun  # noqa: E402
+import tiny_model  # noqa: E402
+
+
+class BenchEngine(forerun.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.model = self.write("tiny.gguf", tiny_model.model())
+
+    def bench(self, *arguments):
+        return forerun.run(
+            "bench", "engine", self.model, "--prompt", 40, "--depth", 70, "--generate", 8,
+            "--repetitions", 1, *arguments,
+        )
+
+    def test_json(self):
+        result = self.bench("--batch", 2, "--verify", "3", "--json", "--profile")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stderr, "", "no progress line where nobody looks")
+        document = json.loads(result.stdout)
+        self.assertGreater(document["ceiling"]["read_gb_s"], 0)
+        self.assertGreater(document["ceiling"]["int8_tops"], 0)
+        [prefill], [decode] = document["prefill"], document["decode"]
+        [verify], [engine] = document["verify"], document["engine"]
+        self.assertEqual(prefill["tokens"], 40)
+        self.assertEqual((decode["batch"], decode["depth"]), (2, 70))
+        self.assertEqual((verify["tokens"], verify["depth"]), (3, 70))
+        self.assertEqual(engine["batch"], 2)
+        for entry, fields in (
+            (prefill, ["tok_s", "fraction"]),
+            (decode, ["tok_s", "gb_s", "fraction"]),
+            (verify, ["ms", "ratio_to_1", "ratio_to_bytes_at_75_percent"]),
+            (engine, ["tok_s", "gb_s", "fraction"]),
+        ):
+            for field in fields:
+                self.assertGreater(entry[field], 0, field)
+            self.assertGreaterEqual(entry["repetitions"], 1)
+        # F32 weights, every matrix once, the embedding as the output matrix; F16 keys and values.
+        layer = 4 * 32 * 32 + 3 * 32 * 64
+        weight_bytes = 4 * (tiny_model.LAYERS * layer + 320 * 32)
+        self.assertEqual(document["weight_bytes"], weight_bytes)
+        read = weight_bytes + 2 * 70 * tiny_model.LAYERS * 2 * 32 * 2
+        self.assertAlmostEqual(decode["gb_s"], read / (decode["ms"] * 1e6), places=6)
+        self.assertAlmostEqual(decode["fraction"], decode["gb_s"] / decode["ceiling_gb_s"])
+        self.assertAlmostEqual(sum(decode["profile"].values()), 1.0)
+        memory = document["memory"]
+        self.assertGreaterEqual(memory["packed_weight_bytes"], weight_bytes)
+        self.assertGreaterEqual(memory["rss_anon_bytes"], weight_bytes)
+        self.assertGreater(memory["kv_pool_bytes"], 0)
+        self.assertLess(document["load"]["seconds"], document["load"]["first_token_seconds"])
+        self.assertRegex(document["commit"], r"^([0-9a-f]{12}(\+changes)?|unknown)$")
+        self.assertTrue(document["machine"]["processor"])
+        self.assertEqual(document["model"], "tiny")
+
+    def test_sizes_that_cannot_be(self):
+        for arguments, sentence in {
+            ("--depth", "300"): "--depth and --verify reach 316 tokens; the model's context is 256",
+            ("--prompt", "300"): "--prompt reach 300 tokens",
+            ("--generate", "1000"): "--generate reach 1016 tokens",
+        }.items():
+            self.assert_fails(self.bench(*arguments), 1, sentence)
+        for arguments, sentence in {
+            ("--batch", "0"): "--batch",
+            ("--batch", "1,x"): "--batch",
+            ("--bath", "1"): "did you mean --batch?",
+        }.items():
+            self.assert_fails(self.bench(*arguments), 2, sentence)
+
+
+class BenchPerplexity(forerun.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.model = self.write("tiny.gguf", tiny_model.model())
+
+    def perplexity(self, text, *arguments, **more):
+        return forerun.run(
+            "bench", "perplexity", self.model, "--text", text, "--window", 16, *arguments, **more
+        )
+
+    def test_json(self):
+        text = self.write("text.txt", "The tide rises, the tide falls, the twilight darkens.\n")
+        result = self.perplexity(text, "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        document = json.loads(result.stdout)
+        # 53 letters, a token each: three whole windows, of each the predictions from 8 to 14.
+        self.assertEqual((document["window"], document["windows"], document["tokens"]), (16, 3, 21))
+        self.assertGreater(document["perplexity"], 1)
+        first = json.loads(self.perplexity(text, "--json", "--windows", 1).stdout)
+        self.assertEqual(first["tokens"], 7)
+        again = self.perplexity("-", "--json", stdin=text.read_text())
+        self.assertEqual(json.loads(again.stdout)["perplexity"], document["perplexity"])
+
+    def test_scores_what_generate_reports(self):
+        # Of a window of 4, the one prediction from position 2: the log-prob of the fourth letter.
+        text = self.write("text.txt", "tide")
+        result = self.perplexity(text, "--json", "--window", 4)
+        perplexity = json.loads(result.stdout)["perplexity"]
+        told = forerun.run(
+            "generate", self.model, "--raw", "-p", "tid", "-n", 1, "--json", "--logprobs", 20,
+            "--logit-bias", f"{ord('e')}=100",
+        )
+        [token] = json.loads(told.stdout)["choices"][0]["logprobs"]["tokens"]
+        self.assertEqual(token["token_id"], ord("e"))
+        self.assertAlmostEqual(math.log(perplexity), -token["logprob"], places=5)
+
+    def test_texts_that_cannot_be(self):
+        self.assert_fails(self.perplexity(self.folder / "none"), 1, "No such file")
+        self.assert_fails(self.perplexity(self.folder), 1, "Is a directory")
+        short = self.write("short.txt", "short")
+        self.assert_fails(self.perplexity(short), 1, "has 5 tokens; one window takes 16")
+        self.assert_fails(
+            self.perplexity(short, "--window", 300), 1, "--window is 300; the model's context is 256"
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
