@@ -23,7 +23,8 @@ namespace {
 constexpr int kSpinsBeforeSleep = 1000;
 // A few microseconds: a barrier opens sooner unless a member lost its processor, which spinning any
 // longer only keeps from it. A yield costs little when nobody wants the processor. On two
-// processors two programs with barriers 10 µs apart went four times as fast with 100 or 300 as with 2000.
+// processors two programs with barriers 10 µs apart went four times as fast with 100 or 300 as with
+// 2000.
 constexpr int kSpinsBeforeYield = 300;
 
 void pause() {

@@ -1,5 +1,5 @@
-// No allocation in a step: from step()'s entry to its return, no thread allocates. A program of its own, since it
-// counts every allocation the process makes.
+// No allocation in a step: from step()'s entry to its return, no thread allocates. A program of its
+// own, since it counts every allocation the process makes.
 #include <gtest/gtest.h>
 
 #include <atomic>

@@ -29,8 +29,7 @@ TEST(TemplateGolden, RendersAsJinjaDoes) {
   for (const OrderedJson& golden_case : golden["cases"]) {
     const auto chat_template = golden_case["template"].get<std::string>();
     const OrderedJson& text = golden_case["text"];
-    const auto expected =
-        text.is_null() ? std::nullopt : std::optional(text.get<std::string>());
+    const auto expected = text.is_null() ? std::nullopt : std::optional(text.get<std::string>());
     EXPECT_EQ(rendered(chat_template, golden["variables"]), expected) << chat_template;
   }
 }
