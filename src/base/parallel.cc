@@ -68,7 +68,8 @@ int quota_of_controller(const std::string& folder) {
 }  // namespace
 
 int quota_processors(const std::string& root, const std::string& groups_file) {
-  int quota = std::min(quota_of_group(root), quota_of_controller(root + "/cpu"));
+  const std::string controller = root + "/cpu";
+  int quota = std::min(quota_of_group(root), quota_of_controller(controller));
   std::ifstream groups(groups_file);
   for (std::string line; std::getline(groups, line);) {
     // "0::/path" (version 2) or "4:cpu,cpuacct:/path"; every group above counts, too.
@@ -78,7 +79,7 @@ int quota_processors(const std::string& root, const std::string& groups_file) {
     for (std::string path = line.substr(second + 1); path.size() > 1;
          path.resize(path.rfind('/'))) {
       quota = std::min(
-          quota, unified ? quota_of_group(root + path) : quota_of_controller(root + "/cpu" + path));
+          quota, unified ? quota_of_group(root + path) : quota_of_controller(controller + path));
     }
   }
   return quota;

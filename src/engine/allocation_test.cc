@@ -24,10 +24,12 @@ const int installed = __sanitizer_install_malloc_and_free_hooks(
 #else
 // glibc's own functions behind the names that everything, operator new included, allocates by.
 extern "C" {
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* memory, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 void* malloc(size_t size) {
   num_allocations.fetch_add(1, std::memory_order_relaxed);
@@ -144,7 +146,7 @@ TEST(AllocationCount, Counts) {
   EXPECT_GT(num_allocations - before, 0) << "other threads' too";
   const long alone = num_allocations;
   void* volatile memory = std::malloc(100);
-  memory = std::realloc(memory, 10'000);
+  memory = std::realloc(memory, 10'000);  // NOLINT(bugprone-suspicious-realloc-usage)
   std::free(memory);
   delete new std::string(100, 'x');
   EXPECT_EQ(num_allocations - alone, 4);

@@ -119,8 +119,8 @@ class Liar final {
 // dimension (8), type (4), offset (8).
 std::vector<Lie> lies() {
   const Liar liar;
-  const std::string_view name = "\1\0\0\0\0\0\0\0t";
-  const std::string_view name_of_t(name.data(), 9);
+  using std::string_view_literals::operator""sv;
+  const std::string_view name_of_t = "\1\0\0\0\0\0\0\0t"sv;
   constexpr uint64_t kHuge = UINT64_MAX / 16;
   return {
       {"tensor count", liar.with<uint64_t>("GGUF", 8, kHuge)},
@@ -130,9 +130,10 @@ std::vector<Lie> lies() {
       {"length of a string", liar.with<uint64_t>("text", -8, kHuge)},
       {"length of a string, negative as an int", liar.with<uint64_t>("text", -8, 0xffffffffull)},
       {"length of a string, to wrap a sum", liar.with<uint64_t>("text", -8, UINT64_MAX)},
-      {"element count of strings", liar.with<uint64_t>("\1\0\0\0\0\0\0\0x", 0, kHuge)},
-      {"element count of integers", liar.with<uint64_t>("i\x09", 9, kHuge)},
-      {"element count, to wrap a product", liar.with<uint64_t>("i\x09", 9, (1ull << 62) + 1)},
+      {"element count of strings", liar.with<uint64_t>("a\x09\0\0\0"sv, 9, kHuge)},
+      {"element count of integers", liar.with<uint64_t>("i\x09\0\0\0"sv, 9, kHuge)},
+      {"element count, to wrap a product",
+       liar.with<uint64_t>("i\x09\0\0\0"sv, 9, (1ull << 62) + 1)},
       {"alignment", liar.with<uint32_t>("general.alignment", 21, 3u << 30)},
       {"alignment, negative", liar.with<uint32_t>("general.alignment", 21, -32)},
       {"alignment 0", liar.with<uint32_t>("general.alignment", 21, 0)},

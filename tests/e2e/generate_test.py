@@ -293,4 +293,4 @@ class Generate(forerun.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(verbosity=2)

@@ -95,7 +95,7 @@ struct GenericOps {
 
   template <DType>
   static const I& without_offset(const I& dot, int32_t /*sum*/) {
-    return dot;
+    return dot;  // NOLINT(bugprone-return-const-ref-from-parameter): dots outlive the call
   }
 };
 
