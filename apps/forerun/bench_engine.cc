@@ -181,6 +181,7 @@ class EngineBench final {
     report_.begin_part("engine, batch " + std::to_string(batch));
     const double ceiling = read_ceiling();
     std::vector<double> seconds;
+    seconds.reserve(options_.repetitions);
     for (int i = 0; i < options_.repetitions; ++i) {
       seconds.push_back(
           engine_seconds_per_step(engine_, batch, options_.generate, model_.vocab_size));

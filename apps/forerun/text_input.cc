@@ -16,10 +16,11 @@ Result<std::string> read_all(std::FILE* file, const std::string& name) {
   std::string text;
   char piece[1 << 16];
   size_t size = 0;
-  while ((size = std::fread(piece, 1, sizeof(piece), file)) > 0) {
+  do {
+    size = std::fread(piece, 1, sizeof(piece), file);
     text.append(piece, size);
     if (text.size() > kMostBytes) return Error{name + " is larger than 256 MB"};
-  }
+  } while (size == sizeof(piece));  // less is the end, or an error
   if (std::ferror(file) != 0) return Error{"cannot read " + name + ": " + std::strerror(errno)};
   if (text.ends_with('\n')) text.pop_back();
   return text;
