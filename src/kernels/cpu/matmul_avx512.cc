@@ -49,16 +49,6 @@ struct Avx512Ops : Avx512Lanes {
     __m512i unpacked[8];
   };
 
-  // The rows take turns at weights unpacked once.
-  template <DType dtype, int kRows, int kPanels>
-  static void dots(const uint8_t* vectors, int64_t /*panel_bytes*/, const int8_t* x, int64_t stride,
-                   I (&dot)[kPanels][kRows]) {
-    static_assert(kPanels == 1);
-    const Weights<dtype> weights(vectors);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) dot[0][r] = weights.dot(x + r * stride);
-  }
-
   template <DType dtype>
   static I without_offset(I dot, int32_t sum) {
     if constexpr (dtype != DType::kQ4_0) return dot;

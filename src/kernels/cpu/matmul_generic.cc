@@ -83,16 +83,6 @@ struct GenericOps {
     int16_t unpacked[kLanes][kBlockInputs];
   };
 
-  // The rows take turns at weights unpacked once.
-  template <DType dtype, int kRows, int kPanels>
-  static void dots(const uint8_t* vectors, int64_t /*panel_bytes*/, const int8_t* x, int64_t stride,
-                   I (&dot)[kPanels][kRows]) {
-    static_assert(kPanels == 1);
-    const Weights<dtype> weights(vectors);
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) dot[0][r] = weights.dot(x + r * stride);
-  }
-
   template <DType>
   static const I& without_offset(const I& dot, int32_t /*sum*/) {
     return dot;  // NOLINT(bugprone-return-const-ref-from-parameter): dots outlive the call

@@ -6,7 +6,10 @@
 //   kMinPairedRows              from this many rows on two panels are taken at a time
 //   F, I                        kLanes floats, kLanes int32
 //   zero, broadcast, load, load_f16, store, add, mul, fma, to_float
-//   dots<dtype, kRows, kPanels>(vectors, panel_bytes, x, stride, dot)
+//   Weights<dtype>(vectors)     where it never takes two panels: one block's weights, unpacked,
+//   with Weights<dtype>::dot(x)      their integer product with x[32] dots<dtype, kRows,
+//   kPanels>(vectors, panel_bytes, x, stride, dot)
+//                               where it may take two:
 //                               one block's integer products of rows x[32], `stride` apart, and of
 //                               panels, `panel_bytes` apart; `vectors` points at the lanes' first
 //                               byte in a record's 64-byte vectors
@@ -60,6 +63,20 @@ void store_tile(const typename Ops::F* acc, const MatmulArgs& args, int64_t row,
   }
 }
 
+// The integer products of one block, as the instruction set likes them best.
+template <class Ops, DType dtype, int kRows, int kPanels>
+void block_dots(const uint8_t* vectors, int64_t panel_bytes, const int8_t* x, int64_t stride,
+                typename Ops::I (&dot)[kPanels][kRows]) {
+  if constexpr (Ops::kMaxPairedRows > 0) {
+    Ops::template dots<dtype, kRows, kPanels>(vectors, panel_bytes, x, stride, dot);
+  } else {
+    static_assert(kPanels == 1);
+    const typename Ops::template Weights<dtype> weights(vectors);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) dot[0][r] = weights.dot(x + r * stride);
+  }
+}
+
 // kPanels panels from `panel` on. All rows' integer dot products of a block are under way at once:
 // one row's is a chain of eight dependent instructions.
 template <class Ops, DType dtype, int kRows, int kPanels>
@@ -77,9 +94,9 @@ void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row
   for (int64_t b = 0; b < num_blocks; ++b, record += kRecordBytes<dtype>) {
     ahead.fetch(b * kPanels * kRecordBytes<dtype>);
     typename Ops::I dot[kPanels][kRows];
-    Ops::template dots<dtype, kRows, kPanels>(record + (dtype == DType::kQ4_1 ? 64 : 32) + lane * 4,
-                                              panel_bytes, x.values + b * kBlockInputs, x.columns,
-                                              dot);
+    block_dots<Ops, dtype, kRows, kPanels>(record + (dtype == DType::kQ4_1 ? 64 : 32) + lane * 4,
+                                           panel_bytes, x.values + b * kBlockInputs, x.columns,
+                                           dot);
     for (int p = 0; p < kPanels; ++p) {
       const uint8_t* scales = record + p * panel_bytes + lane * 2;
       const F scale = Ops::load_f16(scales);
@@ -103,7 +120,7 @@ void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row
 }
 
 template <class Ops, DType dtype, int kRows>
-void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row, const Ahead&) {
+void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
   using F = typename Ops::F;
   const int64_t columns = args.weight->columns();
   const float* x = args.dense + row * args.dense_stride;
@@ -126,10 +143,11 @@ void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row, co
 }
 
 template <class Ops, DType dtype, int kRows, int kPanels>
-void any_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row, const Ahead& ahead) {
+void any_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row,
+              [[maybe_unused]] const Ahead& ahead) {
   if constexpr (dtype == DType::kF32 || dtype == DType::kF16) {
     static_assert(kPanels == 1);
-    dense_tile<Ops, dtype, kRows>(args, panel, lane, row, ahead);
+    dense_tile<Ops, dtype, kRows>(args, panel, lane, row);
   } else {
     quantized_tile<Ops, dtype, kRows, kPanels>(args, panel, lane, row, ahead);
   }
