@@ -44,11 +44,7 @@ class PerplexityRun {
         team_(*loaded.team),
         decoder_(loaded.model->descriptor(), loaded.model->weights(), *loaded.kernels, *loaded.team,
                  {.max_rows = kReadRows, .max_logit_rows = kStepRows}),
-        pool_({loaded.model->descriptor().num_layers,
-               loaded.model->descriptor().num_kv_heads,
-               loaded.model->descriptor().head_dim,
-               {}},
-              static_cast<int>(window / kPageTokens + 1)),
+        pool_(kv_shape(loaded.model->descriptor()), static_cast<int>(window / kPageTokens + 1)),
         pages_(pool_.num_pages()),
         surprises_(kStepRows) {
     std::iota(pages_.begin(), pages_.end(), 0);

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <thread>
 
+#include "base/memory.h"
+
 namespace forerun {
 namespace {
 
@@ -69,7 +71,7 @@ Json machine_facts() {
   return {{"processor", processor_name()},
           {"processors", sysconf(_SC_NPROCESSORS_ONLN)},
           {"usable_processors", usable_processors()},
-          {"memory_bytes", static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE)},
+          {"memory_bytes", machine_memory_bytes()},
           {"large_pages", large_page_policy()},
           {"system", std::string(system.sysname) + " " + system.release}};
 }

@@ -1,13 +1,12 @@
 #include "step_bench.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <numeric>
 #include <string>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/philox.h"
 #include "readable_bytes.h"
 
@@ -19,14 +18,6 @@ constexpr int64_t kChunkRows = 512;
 // A figure is the median of at least so many steps, and of no more than fit into so many seconds.
 constexpr int kFewestSteps = 5;
 constexpr double kMostSeconds = 10.0;
-
-KvShape kv_shape(const ModelDescriptor& model) {
-  return {model.num_layers, model.num_kv_heads, model.head_dim, {}};
-}
-
-int pages_for(int64_t tokens) {
-  return static_cast<int>((tokens - 1) / kPageTokens + 1);
-}
 
 Decoder::Limits limits_of(const StepBench::Sizes& sizes) {
   const int step_rows = sizes.sequences * sizes.rows;
@@ -52,10 +43,9 @@ std::vector<int32_t> random_tokens(int64_t count, int64_t vocab_size) {
 }
 
 Result<std::unique_ptr<StepBench>> StepBench::create(const LoadedModel& loaded, Sizes sizes) {
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const auto memory = static_cast<double>(machine_memory_bytes());
   const double wanted = static_cast<double>(kv_shape(loaded.model->descriptor()).page_bytes()) *
-                        pages_for(sizes.sequence_tokens) * sizes.sequences;
+                        static_cast<double>(pages_for(sizes.sequence_tokens) * sizes.sequences);
   if (wanted > memory / 2.0) {
     return Error{std::to_string(sizes.sequences) + " sequences of " +
                  std::to_string(sizes.sequence_tokens) + " tokens take " +
@@ -70,7 +60,7 @@ Result<std::unique_ptr<StepBench>> StepBench::create(const LoadedModel& loaded, 
 StepBench::StepBench(const LoadedModel& loaded, Sizes sizes)
     : model_(loaded.model->descriptor()),
       team_(*loaded.team),
-      pages_per_sequence_(pages_for(sizes.sequence_tokens)),
+      pages_per_sequence_(static_cast<int>(pages_for(sizes.sequence_tokens))),
       pool_(kv_shape(model_), pages_per_sequence_ * sizes.sequences),
       decoder_(model_, loaded.model->weights(), *loaded.kernels, team_, limits_of(sizes)),
       tokens_(random_tokens(std::max<int64_t>(decoder_.limits().max_rows, sizes.sequence_tokens),
@@ -80,7 +70,6 @@ StepBench::StepBench(const LoadedModel& loaded, Sizes sizes)
     workspaces_.push_back(std::make_unique<SamplerWorkspace>(static_cast<int>(model_.vocab_size),
                                                              loaded.kernels->isa));
   }
-  best_.resize(team_.size());
   std::iota(pages_.begin(), pages_.end(), 0);
   fill_keys_and_values();
 }
@@ -94,7 +83,7 @@ void StepBench::fill_keys_and_values() {
       for (int layer = 0; layer < model_.num_layers; ++layer) {
         uint16_t* values = pool_.keys(static_cast<int>(page), layer, 0);
         for (int64_t i = 0; i < elements; ++i) {
-          // f16 between 1/16 and 1
+          // f16 between 1/16 and 1, or bf16 far smaller: ordinary numbers as both
           values[i] = static_cast<uint16_t>(0x2c00 + (i * 2654435761u + page) % 0x1000);
         }
       }
@@ -154,24 +143,17 @@ void StepBench::sample_all(int64_t count) {
   SamplingParams greedy;
   greedy.temperature = 0.0f;
   const SamplePoint point{greedy};
-  if (count == 1) return sample_one(point);
+  if (count == 1) {
+    CHECK(sample_divided(logits(0), point, team_, *workspaces_[0]).ok(),
+          "benched logits are finite");
+    return;
+  }
   team_.run([&](int member) {
     const Range mine = share_of(count, member, team_.size());
     for (int64_t i = mine.begin; i < mine.end; ++i) {
       CHECK(sample(logits(i), point, *workspaces_[member]).ok(), "benched logits are finite");
     }
   });
-}
-
-void StepBench::sample_one(const SamplePoint& point) {
-  team_.run([&](int member) {
-    const Range mine = share_of(model_.vocab_size, member, team_.size(), kVocabBlock);
-    best_[member] = best_in_range(logits(0), point, static_cast<int>(mine.begin),
-                                  static_cast<int>(mine.end), *workspaces_[0]);
-  });
-  for (int member = 1; member < team_.size(); ++member)
-    best_[0] = better_of(best_[0], best_[member]);
-  CHECK(token_of(best_[0], logits(0)).ok(), "benched logits are finite");
 }
 
 std::span<const float> StepBench::logits(int64_t row) {

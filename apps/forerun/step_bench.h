@@ -47,8 +47,6 @@ class StepBench final {
   Timing time(int repetitions, Run run);
   void step(int sequences, int rows, int64_t depth, bool all_logits);
   void sample_all(int64_t count);
-  // As the engine does where it can: each member searches a part of the vocabulary.
-  void sample_one(const SamplePoint& point);
   std::span<const float> logits(int64_t row);
   void fill_keys_and_values();
 
@@ -58,7 +56,6 @@ class StepBench final {
   KvPool pool_;
   Decoder decoder_;
   std::vector<std::unique_ptr<SamplerWorkspace>> workspaces_;  // one a team member
-  std::vector<RangeBest> best_;                                // one a team member
   std::vector<int32_t> tokens_;
   std::vector<int32_t> pages_;
   std::vector<RowGroup> groups_;

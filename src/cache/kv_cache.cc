@@ -7,10 +7,6 @@
 namespace forerun {
 namespace {
 
-int64_t pages_for(int64_t num_slots) {
-  return (num_slots + kPageTokens - 1) / kPageTokens;
-}
-
 PageTokens page_tokens(std::span<const int32_t> tokens, int64_t begin) {
   return tokens.subspan(begin).first<kPageTokens>();
 }

@@ -6,10 +6,6 @@
 namespace forerun {
 namespace {
 
-int64_t pages_for(int64_t tokens) {
-  return (tokens + kPageTokens - 1) / kPageTokens;
-}
-
 // Whether there are pages for all the sequence's tokens and one more, and a page besides for every
 // running sequence, so that admitting it does not preempt another at once. Pages of its beginning
 // that others hold cost nothing.

@@ -1,23 +1,18 @@
 #include "engine/engine.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "base/version.h"
 #include "engine/state.h"
 
 namespace forerun {
 namespace {
 
-int64_t machine_memory_bytes() {
-  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-}
-
-KvShape kv_shape(const ModelDescriptor& model, const EngineOptions& options) {
-  KvShape shape = {model.num_layers, model.num_kv_heads, model.head_dim, {}};
+KvShape kv_shape_of(const ModelDescriptor& model, const EngineOptions& options) {
+  KvShape shape = kv_shape(model);
   if (options.keep_states) {
     const int64_t bytes = kNumTaps * model.d_model * static_cast<int64_t>(sizeof(uint16_t));
     shape.side_arrays.push_back({"states", bytes});
@@ -26,7 +21,7 @@ KvShape kv_shape(const ModelDescriptor& model, const EngineOptions& options) {
 }
 
 Result<int> choose_pages(const ModelDescriptor& model, const EngineOptions& options) {
-  const int64_t token_bytes = kv_shape(model, options).page_bytes() / kPageTokens;
+  const int64_t token_bytes = kv_shape_of(model, options).page_bytes() / kPageTokens;
   int64_t tokens = options.kv_tokens;
   if (tokens == 0) {
     tokens = std::min(8 * model.context_length, machine_memory_bytes() / 8 / token_bytes);
@@ -80,7 +75,7 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
       fingerprint(make_fingerprint(the_model, kernels)),
       decoder(the_model.descriptor(), the_model.weights(), kernels, the_team,
               {.max_rows = options.max_step_rows, .max_logit_rows = options.max_sequences}),
-      cache(kv_shape(the_model.descriptor(), options), num_pages) {
+      cache(kv_shape_of(the_model.descriptor(), options), num_pages) {
   sequence_limit =
       std::min<int64_t>(model.descriptor().context_length, int64_t{num_pages} * kPageTokens);
   const auto rows = static_cast<size_t>(options.max_step_rows);

@@ -48,17 +48,7 @@ void sample_row(std::span<const float> logits, const SamplePoint& point,
 // The members search a range of the vocabulary each.
 void sample_together(EngineState& state, std::span<const float> logits, const SamplePoint& point,
                      SampleResult& result) {
-  constexpr int kMaxMembers = 64;
-  RangeBest best[kMaxMembers];
-  const int members = std::min(state.team.size(), kMaxMembers);
-  state.team.run([&](int member) {
-    if (member >= members) return;
-    const Range range = share_of(static_cast<int64_t>(logits.size()), member, members, kVocabBlock);
-    best[member] = best_in_range(logits, point, static_cast<int>(range.begin),
-                                 static_cast<int>(range.end), *state.workspaces[0]);
-  });
-  for (int member = 1; member < members; ++member) best[0] = better_of(best[0], best[member]);
-  const Result<int32_t> token = token_of(best[0], logits);
+  const Result<int32_t> token = sample_divided(logits, point, state.team, *state.workspaces[0]);
   if (token.ok()) {
     result.token_id = *token;
   } else {

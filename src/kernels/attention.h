@@ -12,6 +12,9 @@ namespace forerun {
 //   values  [16 position pairs][head_dim][2]      pairs of positions side by side
 // so that one vector of dot-product pairs serves 16 keys, or 16 dimensions.
 constexpr int kPageTokens = 32;
+constexpr int64_t pages_for(int64_t tokens) {
+  return (tokens + kPageTokens - 1) / kPageTokens;
+}
 // Scores are exponentiated and summed per partition; the partitions of a run are merged in
 // ascending order, then the runs. All grids are anchored at position 0, so where work is cut never
 // shows; a run is a piece of work that leaves one partial result instead of four.

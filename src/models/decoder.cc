@@ -49,6 +49,10 @@ std::array<int, kNumTaps> tap_layers(int num_layers) {
   return {std::min(1, last), num_layers / 2, last};
 }
 
+KvShape kv_shape(const ModelDescriptor& model) {
+  return {model.num_layers, model.num_kv_heads, model.head_dim, {}};
+}
+
 Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) {
   Operand operand;
   const int64_t padded = whole_blocks(columns);

@@ -28,6 +28,9 @@ constexpr std::array<std::string_view, 8> kStepPartNames = {
 // these are not three different ones, 1, n/2, n−1.
 std::array<int, kNumTaps> tap_layers(int num_layers);
 
+// What a page of the model's keys and values holds; no side arrays.
+KvShape kv_shape(const ModelDescriptor& model);
+
 // The shared decoder: tokens in, logits out, keys and values into the pool. One step at a time, on
 // the calling thread and its team; nothing is allocated after construction.
 class Decoder final {

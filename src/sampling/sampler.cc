@@ -134,4 +134,19 @@ Result<int32_t> token_of(const RangeBest& best, std::span<const float> logits) {
   return best.candidate.token_id;
 }
 
+Result<int32_t> sample_divided(std::span<const float> logits, const SamplePoint& point, Team& team,
+                               SamplerWorkspace& workspace) {
+  constexpr int kMaxMembers = 64;
+  RangeBest best[kMaxMembers];
+  const int members = std::min(team.size(), kMaxMembers);
+  team.run([&](int member) {
+    if (member >= members) return;
+    const Range range = share_of(static_cast<int64_t>(logits.size()), member, members, kVocabBlock);
+    best[member] = best_in_range(logits, point, static_cast<int>(range.begin),
+                                 static_cast<int>(range.end), workspace);
+  });
+  for (int member = 1; member < members; ++member) best[0] = better_of(best[0], best[member]);
+  return token_of(best[0], logits);
+}
+
 }  // namespace forerun

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/parallel.h"
 #include "base/result.h"
 #include "sampling/distribution.h"
 #include "sampling/noise.h"
@@ -47,7 +48,7 @@ Result<Sampled> sample(std::span<const float> logits, const SamplePoint& point,
 //
 // For a request without bias, penalties, grammar and filters the best token of a vocabulary is the
 // best of its ranges' best tokens: best_in_range() on every member, then better_of() in any order,
-// then token_of(), give what sample() gives.
+// then token_of(), give what sample() gives. sample_divided() does all three.
 
 bool divisible(const SamplePoint& point, int vocab_size);
 
@@ -62,5 +63,8 @@ RangeBest best_in_range(std::span<const float> logits, const SamplePoint& point,
                         SamplerWorkspace& workspace);
 RangeBest better_of(const RangeBest& a, const RangeBest& b);
 Result<int32_t> token_of(const RangeBest& best, std::span<const float> logits);
+
+Result<int32_t> sample_divided(std::span<const float> logits, const SamplePoint& point, Team& team,
+                               SamplerWorkspace& workspace);
 
 }  // namespace forerun
