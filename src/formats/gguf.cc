@@ -31,14 +31,6 @@ const TensorView* Gguf::find_tensor(std::string_view name) const {
   return &tensors_[*found].view;
 }
 
-Result<TensorView> Gguf::get_tensor(std::string_view name) const {
-  const TensorView* view = find_tensor(name);
-  if (view == nullptr) {
-    return Error{path_ + ": tensor " + quote(name) + " is missing" + kIncomplete};
-  }
-  return *view;
-}
-
 const GgufValue* Gguf::find(std::string_view key) const {
   const auto found = std::ranges::lower_bound(entries_by_key_, key, {},
                                               [&](uint32_t i) { return entries_[i].key; });

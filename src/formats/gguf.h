@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "formats/ggml_type.h"
 #include "formats/gguf_value.h"
+#include "formats/tensor_source.h"
 #include "tensor/tensor.h"
 
 namespace forerun {
@@ -38,7 +39,7 @@ enum class GgufTypes : uint8_t { kSupported, kAny };
 //
 // The format (magic, version, counts, metadata, tensor infos, padding, data) is described in ggml's
 // docs/gguf.md.
-class Gguf final {
+class Gguf final : public TensorSource {
  public:
   static Result<Gguf> open(const std::string& path, GgufTypes types = GgufTypes::kSupported);
 
@@ -47,15 +48,13 @@ class Gguf final {
   static Result<Gguf> parse(std::span<const uint8_t> bytes, std::string name,
                             GgufTypes types = GgufTypes::kSupported);
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const override { return path_; }
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
   uint64_t size_bytes() const { return bytes_.size(); }
 
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in the file's order
-  const TensorView* find_tensor(std::string_view name) const;
-  // As find_tensor(), but a missing tensor is an Error that names it.
-  Result<TensorView> get_tensor(std::string_view name) const;
+  const TensorView* find_tensor(std::string_view name) const override;
 
   const std::vector<GgufEntry>& entries() const { return entries_; }  // in the file's order
   const GgufValue* find(std::string_view key) const;

@@ -73,7 +73,7 @@ uint64_t hash_name(const std::string& name) {
 // Collects what is to be packed, remembering the first error; then packs it all at once.
 class Loader {
  public:
-  Loader(const Gguf& file, const ModelDescriptor& model) : file_(file), model_(model) {}
+  Loader(const TensorSource& file, const ModelDescriptor& model) : file_(file), model_(model) {}
 
   std::vector<float> vector(const std::string& name, int64_t size) {
     const TensorView view = find(name, {size});
@@ -170,7 +170,7 @@ class Loader {
                                       tensor.name_hash + static_cast<uint64_t>(begin)));
   }
 
-  const Gguf& file_;
+  const TensorSource& file_;
   const ModelDescriptor& model_;
   Status status_;
   std::vector<PackedTensor> matrices_;
@@ -193,8 +193,8 @@ std::vector<int32_t> adjacent_to_halves(int num_heads, int64_t head_dim) {
 
 }  // namespace
 
-Result<ModelWeights> load_weights(const Gguf& file, const ModelDescriptor& model, Team& team,
-                                  const LoadProgress& progress) {
+Result<ModelWeights> load_weights(const TensorSource& file, const ModelDescriptor& model,
+                                  Team& team, const LoadProgress& progress) {
   ModelWeights weights;
   Loader loader(file, model);
   const int64_t d = model.d_model;

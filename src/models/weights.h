@@ -7,7 +7,7 @@
 
 #include "base/parallel.h"
 #include "base/result.h"
-#include "formats/gguf.h"
+#include "formats/tensor_source.h"
 #include "kernels/packed_matrix.h"
 #include "models/descriptor.h"
 #include "tensor/buffer.h"
@@ -47,7 +47,7 @@ using LoadProgress = std::function<void(double)>;
 
 // Checks and repacks a file's tensors, in parallel. `file` must outlive the result. An Error names
 // the tensor, its shape or type, and what the model needs.
-Result<ModelWeights> load_weights(const Gguf& file, const ModelDescriptor& descriptor, Team& team,
-                                  const LoadProgress& progress = {});
+Result<ModelWeights> load_weights(const TensorSource& file, const ModelDescriptor& descriptor,
+                                  Team& team, const LoadProgress& progress = {});
 
 }  // namespace forerun
