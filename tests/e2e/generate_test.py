@@ -281,15 +281,16 @@ class Generate(forerun.TestCase):
             self.model.chmod(0)
             self.assert_fails(refused(self.model), 1, "Permission denied")
 
-    def test_smollm2_knows_why_the_sky_is_blue(self):
+    def test_smollm2_knows_who_wrote_romeo_and_juliet(self):
         home = os.environ.get("FORERUN_HOME") or pathlib.Path.home() / ".cache" / "forerun"
         if not list(pathlib.Path(home, "models", "smollm2-135m").glob("*.gguf")):
             self.skipTest("smollm2-135m is missing; make test fetches it")
         result = forerun.run(
-            "generate", "smollm2-135m", "-p", "Why is the sky blue?", "-n", 60, "-q"
+            "generate", "smollm2-135m", "-p", "Who wrote Romeo and Juliet?", "-n", 30, "-q"
         )
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertRegex(result.stdout, "scattering")
+        # A clear answer: the instruction sets round differently, and a near tie would tell.
+        self.assertRegex(result.stdout, "Shakespeare")
 
 
 if __name__ == "__main__":
