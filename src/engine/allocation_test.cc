@@ -149,11 +149,12 @@ TEST(AllocationCount, Counts) {
   memory = std::realloc(memory, 10'000);  // NOLINT(bugprone-suspicious-realloc-usage)
   std::free(memory);
   delete new std::string(100, 'x');
-  EXPECT_EQ(num_allocations - alone, 4);
+  // A sanitizer's hook may count a reallocation twice, and its own work in a thread.
+  EXPECT_GE(num_allocations - alone, 4);
   team.run([](int member) {
     if (member == 1) delete new std::string(100, 'x');
   });
-  EXPECT_EQ(num_allocations - alone, 6);
+  EXPECT_GE(num_allocations - alone, 6);
 }
 
 }  // namespace
