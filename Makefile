@@ -3,6 +3,7 @@
 #   make run      build, fetch SmolLM2-135M, and let it answer PROMPT
 #   make test     build and run the tests; the last line counts them
 #   make deep     sanitizers, every instruction set, fuzzing, linters: what CI runs after make test
+#   make bench    measure the engine on MODEL, as fractions of what the machine can do
 #   make format   lay out the C++ sources
 #   make build    only build
 
@@ -13,7 +14,7 @@ JOBS ?= $(shell nproc)
 FORERUN := build/release/apps/forerun/forerun
 
 .DEFAULT_GOAL := build
-.PHONY: run test deep format build model
+.PHONY: run test deep bench format build model
 
 build:
 	@scripts/install_dependencies
@@ -33,6 +34,9 @@ deep:
 	@scripts/install_dependencies deep
 	@$(MAKE) --no-print-directory model
 	@scripts/deep --jobs $(JOBS)
+
+bench: model
+	@$(FORERUN) bench engine $(MODEL)
 
 format:
 	@scripts/install_dependencies deep
