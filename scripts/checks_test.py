@@ -132,5 +132,58 @@ class Changed(Tree):
         self.assertIsNone(changed_files(self.root)[0])
 
 
+class InstallDependencies(unittest.TestCase):
+    """On a machine that has everything but libgtest-dev; its package manager is played."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.home = Path(folder.name)
+        self.play("bin/dpkg-query", '[ "${!#}" != libgtest-dev ] || [ -e "$HOME/installed" ] || exit 1\n'
+                                    "printf installed")
+        self.play("bin/sudo", 'while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"')
+        self.play(".cargo/bin/cargo", "echo cargo 1.999.0")
+
+    def play(self, name, script):
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/bash\n{script}\n")
+        path.chmod(0o755)
+
+    def install(self, apt_get):
+        self.play("bin/apt-get", 'echo "$@" >>"$HOME/asked"\n' + apt_get)
+        environment = dict(os.environ, HOME=str(self.home), CARGO_HOME=str(self.home / ".cargo"),
+                           PATH=f"{self.home / 'bin'}:{os.environ['PATH']}")
+        finished = subprocess.run([SCRIPTS / "install_dependencies"], env=environment,
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        asked = self.home / "asked"
+        return finished, asked.read_text().splitlines() if asked.exists() else []
+
+    def test_installs_what_is_missing_and_removes_nothing(self):
+        finished, asked = self.install('touch "$HOME/installed"')
+        self.assertEqual(finished.returncode, 0, finished.stderr)
+        self.assertIn("installing with apt-get", finished.stdout)
+        for request in asked:
+            self.assertIn("--no-remove --no-install-recommends", request)
+            self.assertTrue(request.endswith("install libgtest-dev"), request)
+        finished, asked_again = self.install("exit 1")
+        self.assertEqual((finished.returncode, asked_again), (0, asked))
+
+    def test_refreshes_lists_that_offer_an_old_version(self):
+        finished, asked = self.install(
+            'case "${!#}" in update) touch "$HOME/refreshed" ;;\n'
+            '*) [ ! -e "$HOME/refreshed" ] || touch "$HOME/installed" ;; esac')
+        self.assertEqual(finished.returncode, 0, finished.stderr)
+        self.assertEqual([request.split()[-1] for request in asked].count("update"), 1)
+
+    def test_says_what_cannot_be_had(self):
+        finished, _ = self.install("true")
+        self.assertEqual(finished.returncode, 1)
+        self.assertIn("still missing: libgtest-dev", finished.stderr)
+        finished, _ = self.install("echo E: Unable to locate package; exit 100")
+        self.assertEqual(finished.returncode, 1)
+        self.assertIn("Unable to locate package", finished.stderr)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
