@@ -44,7 +44,7 @@ void make_lists(const EngineState& state, Sequence& sequence) {
     sequence.penalties->reset(request.request.prompt);
   }
   if (!request.request.stop_strings.empty()) {
-    sequence.stops.emplace(request.request.stop_strings, state.longest_token_bytes);
+    sequence.stops.emplace(request.request.stop_strings);
   }
 }
 

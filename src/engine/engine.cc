@@ -85,9 +85,6 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
   step_logit_rows.reserve(rows);
   step_sequences.reserve(rows + places);
   running.reserve(places);
-  for (const std::string& bytes : options.token_bytes) {
-    longest_token_bytes = std::max(longest_token_bytes, bytes.size());
-  }
   samples.reserve(places);
   if (options.keep_states) {
     for (int i = 0; i < kNumTaps; ++i) {

@@ -39,8 +39,7 @@ struct EngineState {
   Decoder decoder;
   KvCache cache;
   StepCost cost;
-  int64_t sequence_limit = 0;      // tokens of one sequence: context, or all memory if less
-  size_t longest_token_bytes = 0;  // of options.token_bytes
+  int64_t sequence_limit = 0;  // tokens of one sequence: context, or all memory if less
 
   RequestId next_id = 1;
   std::unordered_map<RequestId, std::unique_ptr<ActiveRequest>> requests;

@@ -5,10 +5,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace forerun {
 
-// Looks for the first of some strings in a text that arrives in pieces.
+// Looks for the first of some strings in a text that arrives in pieces. Takes time linear in the
+// text, whatever the strings (Knuth, Morris, Pratt 1977): both come from strangers.
 class StopMatcher final {
  public:
   struct Match {
@@ -16,9 +18,8 @@ class StopMatcher final {
     int64_t begin_bytes;  // where it starts, from the beginning of the text
   };
 
-  // Borrows the strings, which are not empty. Nothing is allocated after construction for pieces of
-  // up to `longest_piece` bytes.
-  explicit StopMatcher(std::span<const std::string> stop_strings, size_t longest_piece = 512);
+  // Borrows the strings, which are not empty. Nothing is allocated after construction.
+  explicit StopMatcher(std::span<const std::string> stop_strings);
 
   // Adds a piece. A match is final: nothing may be pushed after one.
   std::optional<Match> push(std::string_view piece);
@@ -27,9 +28,25 @@ class StopMatcher final {
   int64_t settled_bytes() const { return settled_bytes_; }
 
  private:
-  std::span<const std::string> stop_strings_;
-  size_t longest_ = 0;
-  std::string tail_;  // the text's end, long enough to hold a begun match
+  class Search {
+   public:
+    explicit Search(std::string_view stop);
+    // Reads one byte more; true when the text now ends with the whole string.
+    bool push(char byte);
+    // Length of the string's longest beginning that the text ends with.
+    size_t begun_bytes() const { return begun_bytes_; }
+    size_t stop_bytes() const { return stop_.size(); }
+
+   private:
+    size_t longer(size_t begun, char byte) const;
+
+    std::string_view stop_;
+    // Of the string's first i + 1 bytes: the longest end, not all of them, that is its beginning.
+    std::vector<uint32_t> border_bytes_;
+    size_t begun_bytes_ = 0;
+  };
+
+  std::vector<Search> searches_;
   int64_t total_bytes_ = 0;
   int64_t settled_bytes_ = 0;
 };

@@ -47,6 +47,41 @@ TEST(StopMatcher, EarliestBeginWinsThenLowestIndex) {
   EXPECT_EQ(match->begin_bytes, 1);
 }
 
+// Of all texts of two letters, whatever is looked for and however they are cut.
+TEST(StopMatcher, AgreesWithSearchingTheWholeText) {
+  constexpr int kLetters = 12;
+  const std::vector<std::vector<std::string>> cases = {
+      {"aab"}, {"abaab"}, {"aaaa"}, {"abab", "bba"}, {"babba", "abb", "aaba"}};
+  for (const auto& stops : cases) {
+    for (unsigned bits = 0; bits < 1u << kLetters; ++bits) {
+      std::string text;
+      for (int i = 0; i < kLetters; ++i) text += (bits >> i & 1) != 0 ? 'b' : 'a';
+      StopMatcher matcher(stops);
+      const size_t cut = 1 + bits % 4;
+      for (size_t end = 0; end < text.size();) {
+        const std::string piece = text.substr(end, cut);
+        end += piece.size();
+        const std::string_view so_far = std::string_view(text).substr(0, end);
+        size_t first = std::string::npos;
+        for (const std::string& stop : stops) first = std::min(first, so_far.find(stop));
+        const auto match = matcher.push(piece);
+        ASSERT_EQ(match.has_value(), first != std::string::npos) << so_far;
+        if (match) {
+          ASSERT_EQ(match->begin_bytes, static_cast<int64_t>(first)) << so_far;
+          break;
+        }
+        size_t settled = end;
+        for (const std::string& stop : stops) {
+          for (size_t n = 1; n < stop.size(); ++n) {
+            if (so_far.ends_with(stop.substr(0, n))) settled = std::min(settled, end - n);
+          }
+        }
+        ASSERT_EQ(matcher.settled_bytes(), static_cast<int64_t>(settled)) << so_far;
+      }
+    }
+  }
+}
+
 TEST(StopMatcher, WithoutStopsEverythingIsSettled) {
   StopMatcher matcher({});
   EXPECT_FALSE(matcher.push("anything"));
