@@ -2,9 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <new>
 #include <utility>
-
-#include "base/check.h"
 
 namespace forerun {
 namespace {
@@ -19,8 +18,7 @@ Buffer::Buffer(size_t size_bytes) : size_bytes_(size_bytes) {
   const size_t mapped = huge ? size_bytes + kHugePage : size_bytes;
   void* memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  CHECK(memory != MAP_FAILED,
-        "out of address space; sizes of files and requests are checked first");
+  if (memory == MAP_FAILED) throw std::bad_alloc();
   data_ = static_cast<uint8_t*>(memory);
   if (huge) {
     // Trim to a 2 MiB boundary so that whole huge pages can back the buffer.
