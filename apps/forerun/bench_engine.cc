@@ -54,37 +54,43 @@ double layer_macs(const ModelDescriptor& model) {
                              3.0 * d * static_cast<double>(model.d_ff));
 }
 
-// Requests that begin with different tokens and go on for `max_tokens`, whatever the model says.
-Request benched_request(int index, int64_t max_tokens, int64_t vocab_size) {
+// Requests that begin with different tokens and go on for `max_tokens`, whatever the model says. An
+// end by an error, as a broken file's NaN logits bring, is noted in `error`.
+Request benched_request(int index, int64_t max_tokens, int64_t vocab_size, std::string& error) {
   Request request;
   request.prompt = random_tokens(kEnginePrompt, vocab_size);
-  request.prompt[0] = index;
+  request.prompt[0] = static_cast<int32_t>(index % vocab_size);
   request.max_tokens = max_tokens;
   request.ignore_eos = true;
   request.use_prefix_cache = false;
   request.sampling.temperature = 0.0f;
+  request.on_finish = [&error](const FinishEvent& event) { error += event.error; };
   return request;
 }
 
 // Seconds per token of each of `batch` sequences through the whole engine, from the moment when all
 // have begun to answer.
-double engine_seconds_per_step(Engine& engine, int batch, int generate, int64_t vocab_size) {
+Result<double> engine_seconds_per_step(Engine& engine, int batch, int generate,
+                                       int64_t vocab_size) {
   int begun = 0;
   int64_t tokens = 0;
+  std::string error;
   for (int i = 0; i < batch; ++i) {
-    Request request = benched_request(i, generate, vocab_size);
+    Request request = benched_request(i, generate, vocab_size, error);
     request.on_token = [&, first = true](const TokenEvent&) mutable {
       begun += first ? 1 : 0;
       first = false;
       ++tokens;
     };
-    CHECK(engine.add(std::move(request)).ok(), "a benched request is valid");
+    if (const Result<RequestId> id = engine.add(std::move(request)); !id.ok()) return id.error();
   }
-  while (begun < batch) engine.step();
+  while (begun < batch && engine.step()) {
+  }
   const int64_t tokens_before = tokens;
   const double begin = now_seconds();
   while (engine.step()) {
   }
+  if (!error.empty()) return Error{std::move(error)};
   return (now_seconds() - begin) * batch / static_cast<double>(tokens - tokens_before);
 }
 
@@ -101,7 +107,8 @@ class EngineBench final {
         report_(report),
         read_peak_(*loaded.team) {}
 
-  void run() {
+  // An Error when the model cannot answer.
+  Status run() {
     report_.begin_part("the machine's ceilings");
     report_.set("ceiling", {{"read_gb_s", read_ceiling()}, {"int8_tops", int8_ceiling()}});
     if (options_.profile) steps_.decoder().set_profiling(true);
@@ -113,7 +120,10 @@ class EngineBench final {
       double one = contains(options_.verify, 1) ? 0.0 : one_token_seconds(depth);
       for (const int tokens : options_.verify) verify(tokens, depth, one);
     }
-    for (const int batch : options_.batch) engine(batch);
+    for (const int batch : options_.batch) {
+      if (const Status status = engine(batch); !status.ok()) return status;
+    }
+    return {};
   }
 
  private:
@@ -177,14 +187,16 @@ class EngineBench final {
          {"ceiling_gb_s", ceiling}});
   }
 
-  void engine(int batch) {
+  Status engine(int batch) {
     report_.begin_part("engine, batch " + std::to_string(batch));
     const double ceiling = read_ceiling();
     std::vector<double> seconds;
     seconds.reserve(options_.repetitions);
     for (int i = 0; i < options_.repetitions; ++i) {
-      seconds.push_back(
-          engine_seconds_per_step(engine_, batch, options_.generate, model_.vocab_size));
+      const Result<double> taken =
+          engine_seconds_per_step(engine_, batch, options_.generate, model_.vocab_size);
+      if (!taken.ok()) return taken.error();
+      seconds.push_back(*taken);
     }
     const StepBench::Timing timing = {median(std::move(seconds)), options_.repetitions};
     const double keys = kEnginePrompt + options_.generate / 2.0;
@@ -198,6 +210,7 @@ class EngineBench final {
          {"gb_s", gb_s},
          {"fraction", gb_s / ceiling},
          {"ceiling_gb_s", ceiling}});
+    return {};
   }
 
   void add(const std::string& part, const StepBench::Timing& timing, Json entry) {
@@ -251,20 +264,21 @@ StepBench::Sizes sizes_of(const EngineBenchOptions& options) {
   return sizes;
 }
 
-Json load_facts(const LoadedModel& loaded, Engine& engine, double begin) {
-  Request request = benched_request(0, 1, loaded.model->descriptor().vocab_size);
-  CHECK(engine.add(std::move(request)).ok(), "a benched request is valid");
+Result<Json> load_facts(const LoadedModel& loaded, Engine& engine, double begin) {
+  std::string error;
+  Request request = benched_request(0, 1, loaded.model->descriptor().vocab_size, error);
+  if (const Result<RequestId> id = engine.add(std::move(request)); !id.ok()) return id.error();
   while (engine.step()) {
   }
-  return {{"seconds", loaded.load_seconds}, {"first_token_seconds", now_seconds() - begin}};
+  if (!error.empty()) return Error{std::move(error)};
+  return Json{{"seconds", loaded.load_seconds}, {"first_token_seconds", now_seconds() - begin}};
 }
 
 Json memory_facts(const LoadedModel& loaded, Engine& engine) {
-  const ModelDescriptor& model = loaded.model->descriptor();
-  const KvShape shape{model.num_layers, model.num_kv_heads, model.head_dim, {}};
+  const int64_t page_bytes = kv_shape(loaded.model->descriptor()).page_bytes();
   return {{"rss_anon_bytes", resident_anonymous_bytes()},
           {"packed_weight_bytes", loaded.model->weights().packed_bytes},
-          {"kv_pool_bytes", shape.page_bytes() * engine.stats().kv_pages}};
+          {"kv_pool_bytes", page_bytes * engine.stats().kv_pages}};
 }
 
 // What the lists of the document hold.
@@ -309,9 +323,11 @@ int bench_engine(const EngineBenchOptions& options) {
   Result<std::unique_ptr<Engine>> engine =
       Engine::create(*loaded->model, *loaded->kernels, *loaded->team, loaded->engine_options());
   if (!engine.ok()) return failed(engine.error());
-  Json facts = run_facts(*loaded, options);
   // Before anything else touches memory: what serving this model takes.
-  facts["load"] = load_facts(*loaded, **engine, begin);
+  Result<Json> load = load_facts(*loaded, **engine, begin);
+  if (!load.ok()) return failed(load.error());
+  Json facts = run_facts(*loaded, options);
+  facts["load"] = std::move(*load);
   facts["memory"] = memory_facts(*loaded, **engine);
   facts["idle_processor_share"] = idle_processor_share(/*seconds=*/0.5);
 
@@ -320,9 +336,9 @@ int bench_engine(const EngineBenchOptions& options) {
   EngineBenchReport report(std::move(facts), parts, options.json);
   Result<std::unique_ptr<StepBench>> steps = StepBench::create(*loaded, sizes_of(options));
   if (!steps.ok()) return failed(steps.error());
-  EngineBench(*loaded, options, **engine, **steps, report).run();
-  const Status written = report.end();
-  return written.ok() ? 0 : failed(written.error());
+  Status status = EngineBench(*loaded, options, **engine, **steps, report).run();
+  if (const Status written = report.end(); status.ok()) status = written;
+  return status.ok() ? 0 : failed(status.error());
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ struct PerplexityOptions {
 // Rows of a step that is only read, and of one whose logits are computed.
 constexpr int64_t kReadRows = 512;
 constexpr int64_t kStepRows = 64;
+constexpr size_t kMostTextBytes = 256'000'000;
 
 // Windows of `window` tokens that do not overlap; in each, the predictions from its second half,
 // what llama.cpp's llama-perplexity scores, so that the two numbers can be held side by side.
@@ -119,7 +120,7 @@ class PerplexityRun {
 Result<std::vector<int32_t>> read_tokens(const LoadedModel& loaded, const std::string& path) {
   const Result<const Tokenizer*> tokenizer = need_tokenizer(loaded);
   if (!tokenizer.ok()) return tokenizer.error();
-  const Result<std::string> text = read_text(path);
+  const Result<std::string> text = read_text(path, kMostTextBytes);
   if (!text.ok()) return text.error();
   return (*tokenizer)->encode(*text, /*add_special=*/true, /*parse_special=*/false);
 }

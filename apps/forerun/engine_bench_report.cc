@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "formats/quote.h"
 #include "machine.h"
 
 namespace forerun {
@@ -105,7 +106,7 @@ void EngineBenchReport::print(const std::string& line) {
 void EngineBenchReport::print_head() {
   const Json& memory = document_["memory"];
   print(formatted("%s on %s, %s, %d threads, commit %s",
-                  document_["model"].get<std::string>().c_str(),
+                  quote(document_["model"].get<std::string>()).c_str(),
                   document_["machine"]["processor"].get<std::string>().c_str(),
                   document_["isa"].get<std::string>().c_str(), whole(document_, "threads"),
                   document_["commit"].get<std::string>().c_str()));

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,13 +51,17 @@ void end_answer_on_signals() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+// Several times what the longest contexts hold. Cutting a text into tokens takes some fifteen times
+// its size in memory.
+constexpr size_t kMostPromptBytes = 16'000'000;
+
 Result<std::string> read_prompt(const GenerateOptions& options) {
-  if (options.file.has_value()) return read_text(*options.file);
+  if (options.file.has_value()) return read_text(*options.file, kMostPromptBytes);
   if (options.prompt.has_value() && *options.prompt != "-") return *options.prompt;
   if (!options.prompt.has_value() && isatty(STDIN_FILENO) != 0) {
     return Error{"there is no prompt; give -p TEXT, -f FILE, or text on standard input"};
   }
-  return read_text("-");
+  return read_text("-", kMostPromptBytes);
 }
 
 // "ID=BIAS"
@@ -269,7 +274,7 @@ void add_sampling_options(CLI::App& command, GenerateOptions& options) {
       ->type_name("ID=X")
       ->group("Sampling");
   command.add_option("--seed", options.seed, "Same seed, same tokens; drawn when not given")
-      ->check(CLI::NonNegativeNumber.description(""))
+      ->check(from_to<uint64_t>(0, std::numeric_limits<uint64_t>::max()))
       ->type_name("N")
       ->group("Sampling");
 }
@@ -304,7 +309,7 @@ void add_generate(CLI::App& app, int& exit_code) {
   command
       ->add_option("--kv-tokens", options->kv_tokens,
                    "Room for keys and values; 0: as the engine sees fit")
-      ->check(CLI::NonNegativeNumber.description(""))
+      ->check(from_to<int64_t>(0, std::numeric_limits<int64_t>::max()))
       ->type_name("N")
       ->capture_default_str()
       ->group(kMachineOptions);

@@ -2,10 +2,12 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <new>
 #include <string>
 
 #include "base/version.h"
 #include "commands.h"
+#include "formats/quote.h"
 #include "help_format.h"
 #include "usage_error.h"
 
@@ -39,10 +41,19 @@ int parse_and_run(int argc, char** argv) {
   return exit_code;
 }
 
+// A full disk or a closed descriptor shows when what is left in the buffer is written.
+int end_output(int exit_code) {
+  const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (written || exit_code != 0) return exit_code;
+  return failed(Error{"cannot write to standard output"});
+}
+
 // Libraries may throw; the one place where that would end the process without a sentence.
 int run(int argc, char** argv) noexcept {
   try {
-    return parse_and_run(argc, argv);
+    return end_output(parse_and_run(argc, argv));
+  } catch (const std::bad_alloc&) {
+    return failed(Error{"there is not enough memory, or address space (ulimit -v)"});
   } catch (const std::exception& error) {
     return failed(Error{error.what()});
   }
@@ -51,15 +62,17 @@ int run(int argc, char** argv) noexcept {
 }  // namespace
 
 int failed(const Error& error) {
-  std::fprintf(stderr, "forerun: %s\n", error.message.c_str());
+  // Names from files may stand in the sentence, and a terminal obeys control characters.
+  const std::string quoted = quote(error.message, std::string::npos);
+  std::fprintf(stderr, "forerun: %s\n", quoted.substr(1, quoted.size() - 2).c_str());
   return 1;
 }
 
 }  // namespace forerun
 
 int main(int argc, char** argv) {
-  // A file that may grow no further, or a reader that went away, should be an error to tell of
-  // rather than the end of the process.
+  // A file that may grow no further is an error to tell of. A reader that goes away ends the
+  // process without a word (SIGPIPE), as people who type `| head` expect.
   std::signal(SIGXFSZ, SIG_IGN);
   return forerun::run(argc, argv);
 }

@@ -1,6 +1,7 @@
 """`forerun bench` from outside, on a tiny model: what it prints, not how fast it is."""
 import json
 import math
+import struct
 import sys
 import unittest
 
@@ -72,6 +73,27 @@ class BenchEngine(forerun.TestCase):
             ("--bath", "1"): "did you mean --batch?",
         }.items():
             self.assert_fails(self.bench(*arguments), 2, sentence)
+
+
+    def test_fewer_tokens_than_sequences(self):
+        model = tiny_model.model(
+            without=["tokenizer.ggml.tokens"], token_embd__weight=("F32", [8, tiny_model.D_MODEL])
+        )
+        self.model.write_bytes(model)
+        result = self.bench("--batch", 16, "--verify", 1, "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_names_that_a_terminal_would_obey(self):
+        self.model.write_bytes(tiny_model.model(general__name="ti\x1b[2Jny"))
+        result = self.bench("--batch", 1, "--verify", 1)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue(result.stdout.startswith("'ti\\x1b[2Jny' on "), result.stdout)
+
+    def test_weights_that_are_not_numbers(self):
+        one, nan = struct.pack("<f", 1.0), struct.pack("<f", math.nan)
+        norm = tiny_model.D_MODEL
+        self.model.write_bytes(tiny_model.model().replace(one * norm, nan * norm))
+        self.assert_fails(self.bench(), 1, "the model's logit of token 0 is NaN")
 
 
 class BenchPerplexity(forerun.TestCase):

@@ -82,10 +82,13 @@ class CommandLine(forerun.TestCase):
     def test_full_output(self):
         if not os.path.exists("/dev/full"):
             self.skipTest("device absent: /dev/full")
-        with open("/dev/full", "w") as full:
-            result = subprocess.run([forerun.COMMAND, "inspect", str(self.file)], stdout=full, stderr=subprocess.PIPE)
-        self.assertEqual(result.returncode, 1)
-        self.assertIn(b"cannot write the report", result.stderr)
+        for arguments in (["inspect", str(self.file)], ["isa"], ["--help"], ["--version"]):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                result = subprocess.run(
+                    [forerun.COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, check=False
+                )
+            self.assertEqual(result.returncode, 1, arguments)
+            self.assertRegex(result.stderr, rb"^forerun: cannot write [^\n]+\n$")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,7 @@ class Generate(forerun.TestCase):
 
         self.assertEqual(ids("--seed", 5), ids("--seed", 5))
         self.assertNotEqual(ids("--seed", 5), ids("--seed", 6))
+        self.assertEqual(self.document("-p", "x", "-n", 1, "--seed", 2**64 - 1)["seed"], 2**64 - 1)
         several = ids("--seed", 5, "--choices", 3)
         self.assertEqual(several[0], ids("--seed", 5)[0])
         self.assertNotEqual(several[0], several[1])
@@ -191,6 +192,7 @@ class Generate(forerun.TestCase):
         )
         self.assert_fails(self.generate("-f", self.folder), 1, "Is a directory")
         self.assert_fails(self.generate("-f", self.folder / "none"), 1, "No such file")
+        self.assert_fails(self.generate("-f", "/dev/zero"), 1, "'/dev/zero' is larger than 16 MB")
         self.assert_fails(self.generate("-p", "a", "-f", "b"), 2, "excludes")
         self.assert_fails(self.generate("-p", "a", "--raw", "--system", "b"), 2, "excludes")
 
@@ -217,7 +219,11 @@ class Generate(forerun.TestCase):
             ("-n", "-1"): "--max-tokens",
             ("-n", "many"): "--max-tokens",
             ("--choices", "0"): "--choices",
-            ("--seed", "-1"): "--seed",
+            ("--seed", "-1"): "--seed: -1 is not a whole number from 0 to 18446744073709551615",
+            ("--seed", str(1 << 64)): f"--seed: {1 << 64} is not a whole number from 0 to",
+            ("--seed", "1e3"): "--seed: 1e3 is not a whole number",
+            ("--seed", "010"): "--seed: 010 is not a whole number",
+            ("--kv-tokens", str(1 << 63)): f"--kv-tokens: {1 << 63} is not a whole number",
             ("--threads", "5000"): "--threads",
             ("--stop", ""): "--stop: must not be empty",
             ("--logprobs", "1"): "--logprobs requires --json",
@@ -238,6 +244,7 @@ class Generate(forerun.TestCase):
             model(general__architecture="mamba"),
             "bad.gguf: architecture 'mamba' is not known; the engine runs: llama",
         )
+        self.assert_refused(model(general__architecture="m\x1b[2Jamba"), "'m\\x1b[2Jamba'")
         self.assert_refused(
             model(without=["blk.1.ffn_up.weight"]),
             "bad.gguf: tensor 'blk.1.ffn_up.weight' is missing; fetch or convert the file again",
