@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <sstream>
 #include <string>
 #include <system_error>
 
+#include "base/cgroup.h"
 #include "base/check.h"
 
 #if defined(__x86_64__)
@@ -43,13 +43,6 @@ int processors_in(const std::string& quota_us, const std::string& period_us) {
   return static_cast<int>(std::clamp<int64_t>(quota / period, 1, kNoQuota));
 }
 
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
 // Version 2: "QUOTA PERIOD", or "max PERIOD".
 int quota_of_group(const std::string& folder) {
   std::istringstream words(first_line(folder + "/cpu.max"));
@@ -68,19 +61,9 @@ int quota_of_controller(const std::string& folder) {
 }  // namespace
 
 int quota_processors(const std::string& root, const std::string& groups_file) {
-  const std::string controller = root + "/cpu";
-  int quota = std::min(quota_of_group(root), quota_of_controller(controller));
-  std::ifstream groups(groups_file);
-  for (std::string line; std::getline(groups, line);) {
-    // "0::/path" (version 2) or "4:cpu,cpuacct:/path"; every group above counts, too.
-    const size_t second = line.find(':', line.find(':') + 1);
-    if (second == std::string::npos) continue;
-    const bool unified = line.starts_with("0::");
-    for (std::string path = line.substr(second + 1); path.size() > 1;
-         path.resize(path.rfind('/'))) {
-      quota = std::min(
-          quota, unified ? quota_of_group(root + path) : quota_of_controller(controller + path));
-    }
+  int quota = kNoQuota;
+  for (const std::string& folder : cgroup_folders(root, groups_file, "cpu")) {
+    quota = std::min({quota, quota_of_group(folder), quota_of_controller(folder)});
   }
   return quota;
 }
@@ -89,7 +72,7 @@ int usable_processors() {
   cpu_set_t set;
   CPU_ZERO(&set);
   const int allowed = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-  return std::max(1, std::min(allowed, quota_processors("/sys/fs/cgroup", "/proc/self/cgroup")));
+  return std::max(1, std::min(allowed, quota_processors(kCgroupRoot, kCgroupsOfThisProcess)));
 }
 
 Team::Team(int num_threads) {

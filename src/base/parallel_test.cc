@@ -11,6 +11,8 @@
 #include <string>
 #include <thread>
 
+#include "base/memory.h"
+
 namespace forerun {
 namespace {
 
@@ -106,6 +108,7 @@ class Quota : public testing::Test {
     std::ofstream(path) << text;
   }
   int processors() const { return quota_processors(root_, root_ + "/groups"); }
+  int64_t memory() const { return memory_limit_bytes(root_, root_ + "/groups"); }
 
   const std::string root_;
 };
@@ -124,7 +127,7 @@ TEST_F(Quota, IsTheLeastOfTheGroupsAbove) {
 }
 
 TEST_F(Quota, ReadsVersionOneAndSurvivesNonsense) {
-  write("groups", "nonsense\n:\n4:cpu,cpuacct:/pod/box\n3:memory:/pod\n");
+  write("groups", "nonsense\n:\n1:a:b\n4:cpu,cpuacct:/pod/box\n3:memory:/pod\n");
   write("cpu/pod/box/cpu.cfs_quota_us", "-1\n");
   write("cpu/pod/box/cpu.cfs_period_us", "100000\n");
   EXPECT_GT(processors(), 100'000);
@@ -135,6 +138,19 @@ TEST_F(Quota, ReadsVersionOneAndSurvivesNonsense) {
   EXPECT_EQ(processors(), 3);
   write("cpu.max", "99999999999999999999999 1\n");
   EXPECT_EQ(processors(), 3);
+}
+
+TEST_F(Quota, OfMemoryIsTheLeastToo) {
+  write("groups", "0::/system.slice/forerun.service\n7:memory:/pod\n");
+  EXPECT_GT(memory(), int64_t{1} << 60);
+  write("system.slice/forerun.service/memory.max", "max\n");
+  EXPECT_GT(memory(), int64_t{1} << 60);
+  write("system.slice/memory.max", "3000000000\n");
+  EXPECT_EQ(memory(), 3'000'000'000);
+  write("memory/pod/memory.limit_in_bytes", "2000000000\n");
+  EXPECT_EQ(memory(), 2'000'000'000);
+  write("memory.max", "-5\n");
+  EXPECT_EQ(memory(), 2'000'000'000);
 }
 
 TEST(ShareOf, CoversEverythingOnceInWholeGrains) {
