@@ -101,6 +101,30 @@ class CheckFiles(Tree):
         self.assert_fault("check_files", {"LICENSE": "mine\n"}, "the Apache-2.0 licence is missing")
 
 
+class CheckIsaObjects(Tree):
+    def objects(self, **sources):
+        """A build folder with an object for each."""
+        for name, text in sources.items():
+            subprocess.run(["g++", "-O0", "-x", "c++", "-c", "-", "-o", self.root / f"{name}.cc.o"],
+                           input=text, text=True, check=True)
+        return self.check("check_isa_objects", {})
+
+    def test_functions_of_their_own(self):
+        use = "int own() { return 1; }\nint use() { return own(); }"
+        status, output = self.objects(dot_avx2="static " + use, dot="inline " + use)
+        self.assertEqual(status, 0, output)
+
+    def test_shared_functions(self):
+        shared = "inline int shared() { return 1; }\n"
+        status, output = self.objects(dot_avx2=shared + "int a() { return shared(); }",
+                                      dot=shared + "int b() { return shared(); }")
+        self.assertEqual(status, 1, output)
+        self.assertIn("shared() is shared between instruction sets", output)
+
+    def test_a_folder_without_any(self):
+        self.assertEqual(self.objects(dot="int b() { return 1; }")[0], 1)
+
+
 class Changed(Tree):
     def setUp(self):
         super().setUp()
@@ -139,8 +163,9 @@ class InstallDependencies(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.home = Path(folder.name)
-        self.play("bin/dpkg-query", '[ "${!#}" != libgtest-dev ] || [ -e "$HOME/installed" ] || exit 1\n'
-                                    "printf installed")
+        self.play("bin/dpkg-query",
+                  '[ "${!#}" != libgtest-dev ] || [ -e "$HOME/installed" ] || exit 1\n'
+                  "printf installed")
         self.play("bin/sudo", 'while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"')
         self.play(".cargo/bin/cargo", "echo cargo 1.999.0")
 
