@@ -94,7 +94,8 @@ EngineOptions engine_options(const GenerateOptions& options, const LoadedModel& 
   EngineOptions engine = loaded.engine_options();
   engine.kv_tokens = options.kv_tokens;
   if (options.request.stop_strings.empty()) return engine;
-  for (int32_t id = 0; id < loaded.tokenizer->vocab_size(); ++id) {
+  // A model may have more ids than its tokenizer: rows that fill its matrix up.
+  for (int32_t id = 0; id < loaded.model->descriptor().vocab_size; ++id) {
     engine.token_bytes.emplace_back(loaded.tokenizer->token_bytes(id));
   }
   return engine;

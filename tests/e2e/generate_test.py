@@ -130,6 +130,9 @@ class Generate(forerun.TestCase):
         self.assertEqual(stopped["text"], "")
         self.assertEqual(stopped["finish_reason"], "stop")
         self.assertEqual(len(stopped["token_ids"]), 3)
+        self.model.write_bytes(tiny_model.model(token_embd__weight=("F32", [330, tiny_model.D_MODEL])))
+        padded = self.document("-p", "hello", "-n", 6, "--logit-bias", "65=100", "--stop", "AA")
+        self.assertEqual(padded["choices"][0]["stop"], "AA")
         ended = self.document("-p", "hello", "-n", 6, "--logit-bias", "257=100")["choices"][0]
         self.assertEqual((ended["token_ids"], ended["stop"], ended["text"]), ([257], 257, ""))
         going_on = self.document("-p", "hello", "-n", 6, "--logit-bias", "257=100", "--ignore-eos")

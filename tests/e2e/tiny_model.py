@@ -98,7 +98,7 @@ def weights(name, kind, shape):
     draw = random.Random(name)
     numbers = [draw.uniform(-0.5, 0.5) for _ in range(math.prod(shape))]
     if name == "token_embd.weight":
-        numbers[256 * D_MODEL :] = [0.0] * (64 * D_MODEL)
+        numbers[256 * D_MODEL :] = [0.0] * (len(numbers) - 256 * D_MODEL)
     return struct.pack(f"<{len(numbers)}f", *numbers)
 
 
