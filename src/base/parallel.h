@@ -20,9 +20,10 @@ int quota_processors(const std::string& root, const std::string& groups_file);
 // A fixed team of threads that runs one region at a time. The caller is member 0.
 //
 // A region is one function run by every member; inside it, `barrier()` lines the members up. Both
-// wait by spinning for a few microseconds, then yielding, and between regions members sleep on a
-// futex, so an idle team uses no CPU. Everything is std::atomic, so ThreadSanitizer sees every
-// hand-over (GCC's OpenMP hides them, and takes its spin count from the environment).
+// wait by spinning for a few microseconds, then yielding, then sleeping on a futex, so that an idle
+// team uses no CPU and one on a crowded machine does not stand in its own way. Everything is
+// std::atomic, so ThreadSanitizer sees every hand-over (GCC's OpenMP hides them, and takes its spin
+// count from the environment).
 class Team final {
  public:
   // Fewer members than asked for where the system gives no more threads.
