@@ -1,25 +1,29 @@
 #include "loaded_model.h"
 
 #include "base/clock.h"
+#include "formats/model_files.h"
 #include "formats/model_path.h"
 #include "progress_line.h"
 #include "text/gguf_tokenizer.h"
+#include "text/hf_tokenizer.h"
 
 namespace forerun {
 namespace {
 
+Result<Tokenizer> read_tokenizer(const ModelFiles& files) {
+  if (files.directory() != nullptr) return read_hf_tokenizer(*files.directory());
+  const Result<TokenizerSpec> spec = tokenizer_spec(*files.gguf());
+  if (!spec.ok()) return spec.error();
+  return Tokenizer::create(*spec);
+}
+
 void load_tokenizer(LoadedModel& loaded) {
-  const Result<TokenizerSpec> spec = tokenizer_spec(loaded.model->file());
-  if (!spec.ok()) {
-    loaded.tokenizer_error = spec.error().message;
-    return;
-  }
-  Result<Tokenizer> tokenizer = Tokenizer::create(*spec);
-  if (!tokenizer.ok()) {
+  Result<Tokenizer> tokenizer = read_tokenizer(loaded.model->files());
+  if (tokenizer.ok()) {
+    loaded.tokenizer.emplace(*std::move(tokenizer));
+  } else {
     loaded.tokenizer_error = tokenizer.error().message;
-    return;
   }
-  loaded.tokenizer.emplace(std::move(*tokenizer));
 }
 
 }  // namespace
@@ -35,12 +39,12 @@ Result<LoadedModel> load_model(const std::string& argument, int num_threads) {
   loaded.kernels = &kernel_table(*isa);
   loaded.team = std::make_unique<Team>(num_threads > 0 ? num_threads : usable_processors());
 
-  Result<Gguf> file = Gguf::open(*path);
-  if (!file.ok()) return file.error();
-  const uint64_t size_bytes = file->size_bytes();
+  Result<ModelFiles> files = ModelFiles::open(*path);
+  if (!files.ok()) return files.error();
+  const uint64_t size_bytes = files->size_bytes();
   ProgressLine line("loading", size_bytes);
   Result<std::unique_ptr<Model>> model =
-      Model::load(std::move(*file), *loaded.team, [&](double share) {
+      Model::load(*std::move(files), *loaded.team, [&](double share) {
         line.update(static_cast<uint64_t>(share * static_cast<double>(size_bytes)));
       });
   line.end();

@@ -1,6 +1,7 @@
 #include "formats/gguf.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "formats/gguf_parser.h"
 #include "formats/quote.h"
@@ -16,7 +17,7 @@ Result<Gguf> Gguf::open(const std::string& path, GgufTypes types) {
   Result<MappedFile> file = MappedFile::open(path);
   if (!file.ok()) return file.error();
   Result<Gguf> gguf = parse(file->bytes(), path, types);
-  if (gguf.ok()) gguf->file_ = std::move(*file);
+  if (gguf.ok()) gguf->files_.push_back(std::move(*file));
   return gguf;
 }
 
@@ -24,11 +25,31 @@ Result<Gguf> Gguf::parse(std::span<const uint8_t> bytes, std::string name, GgufT
   return GgufParser(bytes, types).parse(std::move(name));
 }
 
-const TensorView* Gguf::find_tensor(std::string_view name) const {
+Status Gguf::index_tensors() {
+  const auto name = [&](uint32_t i) { return std::string_view(tensors_[i].name); };
+  tensors_by_name_.resize(tensors_.size());
+  std::iota(tensors_by_name_.begin(), tensors_by_name_.end(), 0u);
+  std::ranges::sort(tensors_by_name_, {}, name);
+  const auto twice = std::ranges::adjacent_find(tensors_by_name_, {}, name);
+  if (twice == tensors_by_name_.end()) return {};
+  return Error{"tensor " + quote(name(*twice)) + " is there twice"};
+}
+
+const GgufTensor* Gguf::find_info(std::string_view name) const {
   const auto found = std::ranges::lower_bound(
       tensors_by_name_, name, {}, [&](uint32_t i) { return std::string_view(tensors_[i].name); });
   if (found == tensors_by_name_.end() || tensors_[*found].name != name) return nullptr;
-  return &tensors_[*found].view;
+  return &tensors_[*found];
+}
+
+const TensorView* Gguf::find_tensor(std::string_view name) const {
+  const GgufTensor* tensor = find_info(name);
+  return tensor == nullptr ? nullptr : &tensor->view;
+}
+
+std::string_view Gguf::type_name(std::string_view name) const {
+  const GgufTensor* tensor = find_info(name);
+  return tensor == nullptr ? "" : tensor->type->name;
 }
 
 const GgufValue* Gguf::find(std::string_view key) const {

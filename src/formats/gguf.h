@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,7 +19,7 @@ struct GgufTensor {
   std::string name;
   const GgmlType* type = nullptr;
   TensorView view;  // shape outermost first; view.data is null when the type is not supported
-  uint64_t offset_bytes = 0;  // from the start of the file
+  uint64_t offset_bytes = 0;  // from the start of the file, or of that part of it
   uint64_t size_bytes = 0;
 };
 
@@ -37,6 +36,8 @@ enum class GgufTypes : uint8_t { kSupported, kAny };
 // tensor when it is opened: afterwards every view lies inside the file. Everything is a view of the
 // file's bytes; copies of views live no longer than this object.
 //
+// A split file is one Gguf: the keys of its first part, the tensors of all (gguf_parts.h).
+//
 // The format (magic, version, counts, metadata, tensor infos, padding, data) is described in ggml's
 // docs/gguf.md.
 class Gguf final : public TensorSource {
@@ -51,10 +52,12 @@ class Gguf final : public TensorSource {
   const std::string& path() const override { return path_; }
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
-  uint64_t size_bytes() const { return bytes_.size(); }
+  uint64_t size_bytes() const { return size_bytes_; }  // of all parts
 
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in the file's order
+  const GgufTensor* find_info(std::string_view name) const;
   const TensorView* find_tensor(std::string_view name) const override;
+  std::string_view type_name(std::string_view name) const override;
 
   const std::vector<GgufEntry>& entries() const { return entries_; }  // in the file's order
   const GgufValue* find(std::string_view key) const;
@@ -76,14 +79,16 @@ class Gguf final : public TensorSource {
 
  private:
   friend class GgufParser;
+  friend class GgufParts;
   Gguf() = default;
 
   template <typename T>
   Result<T> get(std::string_view key, Result<T> (*convert)(const GgufValue&)) const;
+  Status index_tensors();
 
   std::string path_;
-  std::optional<MappedFile> file_;  // empty when the bytes are borrowed
-  std::span<const uint8_t> bytes_;
+  std::vector<MappedFile> files_;  // none when the bytes are borrowed, several of a split file
+  uint64_t size_bytes_ = 0;
   uint32_t version_ = 0;
   uint64_t alignment_ = 0;
   std::vector<GgufEntry> entries_;

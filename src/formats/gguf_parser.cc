@@ -51,7 +51,7 @@ std::vector<uint32_t> sorted_indices(size_t count, Name name) {
 
 Result<Gguf> GgufParser::parse(std::string name) {
   gguf_.path_ = std::move(name);
-  gguf_.bytes_ = bytes_;
+  gguf_.size_bytes_ = bytes_.size();
   using Stage = Status (GgufParser::*)();
   constexpr Stage kStages[] = {&GgufParser::read_header,   &GgufParser::read_entries,
                                &GgufParser::index_entries, &GgufParser::read_alignment,
@@ -290,14 +290,6 @@ Status GgufParser::measure(GgufTensor& tensor, const std::string& field) const {
   }
   tensor.size_bytes = static_cast<uint64_t>(num_blocks) * tensor.type->block_bytes;
   return {};
-}
-
-Status GgufParser::index_tensors() {
-  const auto name = [&](uint32_t i) { return std::string_view(gguf_.tensors_[i].name); };
-  gguf_.tensors_by_name_ = sorted_indices(gguf_.tensors_.size(), name);
-  const auto twice = std::ranges::adjacent_find(gguf_.tensors_by_name_, {}, name);
-  if (twice == gguf_.tensors_by_name_.end()) return {};
-  return Error{"tensor " + quote(name(*twice)) + " is there twice"};
 }
 
 Status GgufParser::place_tensors() {

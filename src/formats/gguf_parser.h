@@ -33,7 +33,7 @@ class GgufParser final {
   Status read_shape(GgufTensor& tensor, const std::string& field);
   Status read_type(GgufTensor& tensor, const std::string& field);
   Status measure(GgufTensor& tensor, const std::string& field) const;
-  Status index_tensors();
+  Status index_tensors() { return gguf_.index_tensors(); }
   Status place_tensors();
   Status check_overlap() const;
 

@@ -1,12 +1,11 @@
 #include "formats/gguf_writer.h"
 
 #include <bit>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "base/check.h"
 #include "formats/ggml_type.h"
+#include "formats/whole_file.h"
 
 namespace forerun {
 namespace {
@@ -149,31 +148,14 @@ std::vector<uint8_t> GgufWriter::encode() const {
 }
 
 Status GgufWriter::write(const std::string& path) const {
-  const std::string partial = path + ".partial";
-  const auto failure = [&](const char* what) {
-    Error error{"cannot " + std::string(what) + " " + partial + ": " + std::strerror(errno)};
-    std::remove(partial.c_str());
-    return error;
-  };
-  std::FILE* file = std::fopen(partial.c_str(), "wbe");
-  if (file == nullptr) return failure("create");
-  bool written = true;
-  const auto put = [&](std::span<const uint8_t> bytes) {
-    written = written && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
-  };
-  put(encode_header());
+  Result<WholeFile> file = WholeFile::create(path);
+  if (!file.ok()) return file.error();
+  file->write(encode_header());
   for (const Tensor& tensor : tensors_) {
-    put(tensor.data);
-    put(std::vector<uint8_t>(aligned(tensor.data.size()) - tensor.data.size()));
+    file->write(tensor.data);
+    file->write(std::vector<uint8_t>(aligned(tensor.data.size()) - tensor.data.size()));
   }
-  if (!written) {
-    const Error error = failure("write");
-    std::fclose(file);
-    return error;
-  }
-  if (std::fclose(file) != 0) return failure("write");
-  if (std::rename(partial.c_str(), path.c_str()) != 0) return failure("rename");
-  return {};
+  return file->finish();
 }
 
 }  // namespace forerun

@@ -9,19 +9,21 @@
 #include "formats/hub_cache.h"
 #include "formats/hub_catalog.h"
 #include "formats/quote.h"
+#include "formats/safetensors_shards.h"
 
 namespace forerun {
-
 namespace {
+
+namespace fs = std::filesystem;
 
 // "…; give the .gguf file in it: a.gguf, b.gguf"
 Error is_a_directory(const std::string& path) {
   std::vector<std::string> files;
   std::error_code failure;
-  for (const auto& entry : std::filesystem::directory_iterator(path, failure)) {
+  for (const auto& entry : fs::directory_iterator(path, failure)) {
     if (entry.path().extension() == ".gguf") files.push_back(entry.path().filename().string());
   }
-  if (files.empty()) return Error{quote(path, 300) + " is a directory without a .gguf file"};
+  if (files.empty()) return SafetensorsShards::missing_from(path);
   std::ranges::sort(files);
   constexpr size_t kMostNames = 5;
   std::string names;
@@ -38,8 +40,9 @@ Result<std::string> resolve_model(std::string_view argument) {
   if (argument.empty()) return Error{"the model's name is empty"};
   const std::string path(argument);
   std::error_code failure;
-  const bool is_directory = std::filesystem::is_directory(path, failure);
-  if (!is_directory && std::filesystem::exists(path, failure)) return path;
+  const bool is_directory = fs::is_directory(path, failure);
+  const bool is_model = is_directory ? SafetensorsShards::are_in(path) : fs::exists(path, failure);
+  if (is_model) return path;
   const bool looks_like_a_path =
       argument.find('/') != std::string_view::npos || argument.ends_with(".gguf");
   const Result<HubModel> model = HubCatalog::builtin().find(argument);

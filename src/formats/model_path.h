@@ -7,8 +7,9 @@
 
 namespace forerun {
 
-// The file or folder that a MODEL argument stands for: a path that exists is itself; a short name
-// is the pulled file. An Error says which command fetches it, or which names there are.
+// The file or folder that a MODEL argument stands for: a file, and a directory that holds a model
+// as Hugging Face lays it out, is itself; a short name is what was pulled. An Error says which
+// command fetches it, or which names there are.
 Result<std::string> resolve_model(std::string_view argument);
 
 }  // namespace forerun

@@ -47,11 +47,13 @@ TEST(ResolveModel, SaysWhichFilesADirectoryHas) {
   fs::create_directories(folder);
   const std::string path = folder.string();
   EXPECT_EQ(resolve_model(path).error().message,
-            "'" + path + "' is a directory without a .gguf file");
+            path + " has no weights: neither model.safetensors nor model.safetensors.index.json");
   for (const char* name : {"b.gguf", "a.gguf", "notes.txt"}) std::ofstream(folder / name) << "x";
   EXPECT_EQ(resolve_model(path).error().message,
             "'" + path + "' is a directory; give a .gguf file in it: 'a.gguf', 'b.gguf'");
   EXPECT_EQ(*resolve_model(path + "/a.gguf"), path + "/a.gguf");
+  std::ofstream(folder / "model.safetensors") << "x";
+  EXPECT_EQ(*resolve_model(path), path) << "as Hugging Face lays a model out";
   fs::remove_all(folder);
 }
 

@@ -16,10 +16,13 @@ class TensorSource {
 
   // For messages.
   virtual const std::string& path() const = 0;
-  // Null when there is none of that name.
+  // Null when there is none of that name. A tensor of a type that the engine cannot compute with
+  // has a view without data.
   virtual const TensorView* find_tensor(std::string_view name) const = 0;
+  // The type of a tensor that is there, as its file calls it.
+  virtual std::string_view type_name(std::string_view name) const = 0;
 
-  // As find_tensor(), but a missing tensor is an Error that names it.
+  // As find_tensor(), but a tensor that is missing or has no data is an Error that names it.
   Result<TensorView> get_tensor(std::string_view name) const;
 };
 

@@ -85,7 +85,18 @@ Status read_rotary(const Gguf& file, KeyReader& keys, ModelDescriptor& model) {
   return {};
 }
 
+Result<ModelDescriptor> read_gguf_descriptor(const Gguf& file);
+
+Result<ModelDescriptor> read_directory_descriptor(const HfDirectory& directory) {
+  return Error{directory.path() + ": config.json is not read yet; give a GGUF file"};
+}
+
 }  // namespace
+
+Result<ModelDescriptor> read_descriptor(const ModelFiles& files) {
+  if (files.gguf() != nullptr) return read_gguf_descriptor(*files.gguf());
+  return read_directory_descriptor(*files.directory());
+}
 
 std::string known_architectures() {
   std::string names;
@@ -139,7 +150,9 @@ Status validate(const ModelDescriptor& model) {
   return {};
 }
 
-Result<ModelDescriptor> read_descriptor(const Gguf& file) {
+namespace {
+
+Result<ModelDescriptor> read_gguf_descriptor(const Gguf& file) {
   const Result<std::string_view> architecture = file.get_string("general.architecture");
   if (!architecture.ok()) return architecture.error();
   const Family* family = find_family(*architecture);
@@ -182,6 +195,8 @@ Result<ModelDescriptor> read_descriptor(const Gguf& file) {
   }
   return model;
 }
+
+}  // namespace
 
 std::vector<float> llama3_frequency_factors(float theta, int64_t head_dim, float factor,
                                             float low_frequency_factor, float high_frequency_factor,

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "formats/gguf.h"
+#include "formats/model_files.h"
 
 namespace forerun {
 
@@ -46,9 +46,9 @@ struct ModelDescriptor {
 // Checks that the sizes are ones the kernels can run; an Error names the field and the limit.
 Status validate(const ModelDescriptor& descriptor);
 
-// From a GGUF's keys. An Error names an architecture that is not known, a missing key, a size out
-// of range.
-Result<ModelDescriptor> read_descriptor(const Gguf& file);
+// From a GGUF's keys or a directory's config.json. An Error names an architecture that is not
+// known, a missing key, a size out of range.
+Result<ModelDescriptor> read_descriptor(const ModelFiles& files);
 
 // The architectures `read_descriptor` knows, for messages and `inspect`.
 std::string known_architectures();

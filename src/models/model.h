@@ -5,30 +5,30 @@
 
 #include "base/parallel.h"
 #include "base/result.h"
-#include "formats/gguf.h"
+#include "formats/model_files.h"
 #include "models/descriptor.h"
 #include "models/weights.h"
 
 namespace forerun {
 
-// A loaded model: the open file (its embedding is read in place), what it is, and its packed
+// A loaded model: the open files (their embedding is read in place), what it is, and its packed
 // weights.
 class Model final {
  public:
   static Result<std::unique_ptr<Model>> load(const std::string& path, Team& team,
                                              const LoadProgress& progress = {});
-  // From a file already open.
-  static Result<std::unique_ptr<Model>> load(Gguf file, Team& team,
+  // From files already open.
+  static Result<std::unique_ptr<Model>> load(ModelFiles files, Team& team,
                                              const LoadProgress& progress = {});
 
-  const Gguf& file() const { return file_; }
+  const ModelFiles& files() const { return files_; }
   const ModelDescriptor& descriptor() const { return descriptor_; }
   const ModelWeights& weights() const { return weights_; }
 
  private:
-  explicit Model(Gguf file) : file_(std::move(file)) {}
+  explicit Model(ModelFiles files) : files_(std::move(files)) {}
 
-  Gguf file_;
+  ModelFiles files_;
   ModelDescriptor descriptor_;
   ModelWeights weights_;
 };

@@ -15,6 +15,13 @@ struct Tokenizer::State {
   Vocabulary vocabulary;
 };
 
+Tokenizer::Tokenizer(std::shared_ptr<const State> state, SpecialTokens special)
+    : state_(std::move(state)), special_(std::move(special)) {}
+
+Tokenizer Tokenizer::with(SpecialTokens special) const {
+  return {state_, std::move(special)};
+}
+
 Result<Tokenizer> Tokenizer::create(const TokenizerSpec&) {
   return no_text_edge();
 }
@@ -36,22 +43,9 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, DecodeOptions option
 const Vocabulary& Tokenizer::vocabulary() const {
   return state_->vocabulary;
 }
-int32_t Tokenizer::bos_id() const {
-  return kNoToken;
-}
-int32_t Tokenizer::eos_id() const {
-  return kNoToken;
-}
 bool Tokenizer::is_end(int32_t) const {
   return false;
 }
-std::span<const int32_t> Tokenizer::end_ids() const {
-  return {};
-}
-std::string_view Tokenizer::chat_template() const {
-  return {};
-}
-
 Result<std::string> render_chat(std::string_view, const OrderedJson&, const ChatOptions&) {
   return no_text_edge();
 }

@@ -101,11 +101,18 @@ Status check_end_ids(const TokenizerSpec& spec) {
 struct Tokenizer::State {
   Handle handle;
   Vocabulary vocabulary;
-  int32_t bos_id = kNoToken;
-  int32_t eos_id = kNoToken;
-  std::vector<int32_t> end_ids = {};  // ascending
-  std::string chat_template = {};
 };
+
+Tokenizer::Tokenizer(std::shared_ptr<const State> state, SpecialTokens special)
+    : state_(std::move(state)), special_(std::move(special)) {
+  std::vector<int32_t>& ends = special_.end_ids;
+  std::ranges::sort(ends);
+  ends.erase(std::ranges::unique(ends).begin(), ends.end());
+}
+
+Tokenizer Tokenizer::with(SpecialTokens special) const {
+  return {state_, std::move(special)};
+}
 
 Result<Tokenizer> Tokenizer::create(const TokenizerSpec& spec) {
   Result<Handle> handle = make_handle(spec);
@@ -113,14 +120,8 @@ Result<Tokenizer> Tokenizer::create(const TokenizerSpec& spec) {
   if (Status status = check_end_ids(spec); !status.ok()) return status.error();
   Result<Vocabulary> vocabulary = copy_vocabulary(handle->get());
   if (!vocabulary.ok()) return vocabulary.error();
-  std::vector<int32_t> end_ids = spec.end_ids;
-  std::sort(end_ids.begin(), end_ids.end());
-  return Tokenizer(std::make_shared<const State>(State{.handle = std::move(*handle),
-                                                       .vocabulary = std::move(*vocabulary),
-                                                       .bos_id = spec.bos_id,
-                                                       .eos_id = spec.eos_id,
-                                                       .end_ids = std::move(end_ids),
-                                                       .chat_template = spec.chat_template}));
+  return Tokenizer(std::make_shared<const State>(State{std::move(*handle), std::move(*vocabulary)}),
+                   {spec.bos_id, spec.eos_id, spec.end_ids, spec.chat_template});
 }
 
 Result<Tokenizer> Tokenizer::from_file(const std::string& tokenizer_json_path) {
@@ -143,8 +144,8 @@ Result<Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json) {
   Handle handle(tokenizer);
   Result<Vocabulary> vocabulary = copy_vocabulary(handle.get());
   if (!vocabulary.ok()) return vocabulary.error();
-  return Tokenizer(std::make_shared<const State>(
-      State{.handle = std::move(handle), .vocabulary = std::move(*vocabulary)}));
+  return Tokenizer(std::make_shared<const State>(State{std::move(handle), std::move(*vocabulary)}),
+                   {});
 }
 
 Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text, bool add_special,
@@ -167,21 +168,9 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, DecodeOptions option
 const Vocabulary& Tokenizer::vocabulary() const {
   return state_->vocabulary;
 }
-int32_t Tokenizer::bos_id() const {
-  return state_->bos_id;
-}
-int32_t Tokenizer::eos_id() const {
-  return state_->eos_id;
-}
-std::span<const int32_t> Tokenizer::end_ids() const {
-  return state_->end_ids;
-}
-std::string_view Tokenizer::chat_template() const {
-  return state_->chat_template;
-}
 
 bool Tokenizer::is_end(int32_t id) const {
-  return std::binary_search(state_->end_ids.begin(), state_->end_ids.end(), id);
+  return std::ranges::binary_search(special_.end_ids, id);
 }
 
 }  // namespace forerun

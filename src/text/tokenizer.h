@@ -33,6 +33,14 @@ struct TokenizerSpec {
   std::string chat_template;      // empty: none
 };
 
+// Which tokens begin and end a text, and how a chat is put: what stands beside a `tokenizer.json`.
+struct SpecialTokens {
+  int32_t bos_id = kNoToken;
+  int32_t eos_id = kNoToken;
+  std::vector<int32_t> end_ids = {};  // in any order; every one is in the vocabulary
+  std::string chat_template = {};     // empty: none
+};
+
 // Text to token ids and back. Immutable; any number of threads may use one.
 class Tokenizer final {
  public:
@@ -40,10 +48,13 @@ class Tokenizer final {
   static Result<Tokenizer> create(const TokenizerSpec& spec);
 
   // From a Hugging Face `tokenizer.json`. Which ids begin and end a text stands in other files of
-  // a model directory, so bos_id(), end_ids() and chat_template() are empty.
+  // a model directory (hf_tokenizer.h reads them), so bos_id(), end_ids() and chat_template() are
+  // empty until with() is told.
   static Result<Tokenizer> from_file(const std::string& tokenizer_json_path);
   // The same from the file's text.
   static Result<Tokenizer> from_json(std::string_view tokenizer_json);
+  // The same tokenizer with these special tokens.
+  Tokenizer with(SpecialTokens special) const;
 
   // `add_special`: put the tokens around the text that the model was trained with (its BOS, EOS).
   // `parse_special`: read control tokens in the text as such; leave it off for text from users.
@@ -60,20 +71,21 @@ class Tokenizer final {
   std::string_view token_bytes(int32_t id) const { return vocabulary().token_bytes(id); }
   bool is_special(int32_t id) const { return vocabulary().is_special(id); }
 
-  int32_t bos_id() const;
-  int32_t eos_id() const;
+  int32_t bos_id() const { return special_.bos_id; }
+  int32_t eos_id() const { return special_.eos_id; }
   bool is_end(int32_t id) const;
-  std::span<const int32_t> end_ids() const;
-  std::string_view chat_template() const;
+  std::span<const int32_t> end_ids() const { return special_.end_ids; }
+  std::string_view chat_template() const { return special_.chat_template; }
   // The texts of bos_id() and eos_id(), for chat templates.
   std::string_view bos_text() const { return token_bytes(bos_id()); }
   std::string_view eos_text() const { return token_bytes(eos_id()); }
 
  private:
   struct State;
-  explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  Tokenizer(std::shared_ptr<const State> state, SpecialTokens special);
 
   std::shared_ptr<const State> state_;
+  SpecialTokens special_;  // end_ids ascending, each once
 };
 
 }  // namespace forerun

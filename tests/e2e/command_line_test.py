@@ -22,6 +22,14 @@ def tiny_gguf():
     return header + struct.pack("<6f", *range(6))
 
 
+def tiny_safetensors():
+    """One F32 tensor of shape [2, 3] and one BF16 one of shape [2]."""
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+                         "b": {"dtype": "BF16", "shape": [2], "data_offsets": [24, 28]}}).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + bytes(28)
+
+
 class CommandLine(forerun.TestCase):
     def setUp(self):
         super().setUp()
@@ -53,6 +61,28 @@ class CommandLine(forerun.TestCase):
         self.assertEqual(report["tensors"][0]["shape"], [2, 3])
         self.assertEqual(report["metadata"]["tokens"]["count"], 2)
         self.assertEqual(report["size_bytes"], len(tiny_gguf()))
+
+    def test_inspect_of_directories(self):
+        (self.folder / "model").mkdir()
+        weights = self.write("model/model.safetensors", tiny_safetensors())
+        config = self.write("model/config.json", b'{"model_type": "llama", "num_hidden_layers": 2}')
+        folder = str(weights.parent)
+        for name in (folder, str(weights)):
+            result = run("inspect", name, "--tensors")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("[2, 3]", result.stdout)
+        report = json.loads(run("inspect", folder, "--json").stdout)
+        self.assertEqual(report["model"]["layers"], 2)
+        self.assertEqual(report["tensors"][0]["type"], "BF16")
+        for command in (["generate"], ["bench", "engine"]):
+            self.assert_fails(run(*command, str(weights)), 1, "give the directory")
+        config.write_bytes(b"{")
+        self.assert_fails(run("inspect", folder), 1, "config.json: invalid JSON")
+        weights.write_bytes(tiny_safetensors()[:-1])
+        self.assert_fails(run("inspect", folder), 1, "is the file cut short?")
+        weights.unlink()
+        self.write("model/pytorch_model.bin", b"")
+        self.assert_fails(run("inspect", folder), 1, "a Python pickle, which is not read")
 
     def test_inspect_of_broken_files(self):
         whole = tiny_gguf()

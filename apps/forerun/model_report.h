@@ -3,21 +3,21 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/json.h"
-#include "formats/gguf.h"
+#include "model_facts.h"
 
 namespace forerun {
 
-// What is in a GGUF file, for people (a text) and for programs (JSON).
-class GgufReport final {
+// What is in a model's files, for people (a text) and for programs (JSON).
+class ModelReport final {
  public:
-  explicit GgufReport(const Gguf& gguf);
+  explicit ModelReport(ModelFacts facts);
 
   struct TypeTotal {
-    const GgmlType* type;
+    std::string_view type;
+    bool supported;
     uint64_t num_tensors;
     uint64_t num_elements;
     uint64_t size_bytes;
@@ -31,13 +31,10 @@ class GgufReport final {
 
  private:
   void add_up_types();
-  void summarise();
-  void add_summary(const char* name, std::string_view key);
 
-  const Gguf& gguf_;
+  ModelFacts facts_;
   std::vector<TypeTotal> types_;  // largest first
-  TypeTotal all_{nullptr, 0, 0, 0};
-  std::vector<std::pair<std::string, Json>> summary_;
+  TypeTotal all_{"", true, 0, 0, 0};
 };
 
 }  // namespace forerun

@@ -12,6 +12,8 @@
 
 #include "formats/gguf.h"
 #include "formats/gguf_writer.h"
+#include "formats/safetensors.h"
+#include "formats/safetensors_writer.h"
 
 namespace {
 thread_local int64_t live_bytes = 0;
@@ -224,6 +226,54 @@ TEST(GgufMemory, AVocabularyCostsNothing) {
   writer.add_strings("tokenizer.ggml.merges", tokens);
   const Bytes file = writer.encode();
   EXPECT_LE(peak_bytes_of([&] { ASSERT_TRUE(Gguf::parse(file, "x.gguf").ok()); }), kFewBytes);
+}
+
+// A safetensors file of `header` that says it is `length` bytes long, and 64 bytes of data.
+Bytes safetensors_of(const std::string& header, uint64_t length) {
+  const auto size = std::bit_cast<std::array<char, 8>>(length);
+  const std::string file = std::string(size.begin(), size.end()) + header + std::string(64, '\0');
+  return Bytes(file.begin(), file.end());
+}
+
+TEST(SafetensorsMemory, ALieIsAnErrorAndCostsNothing) {
+  const auto tensor = [](const std::string& shape, const std::string& offsets) {
+    return R"({"t":{"dtype":"F32","shape":[)" + shape + R"(],"data_offsets":[)" + offsets + "]}}";
+  };
+  const auto file_of = [&](const std::string& shape, const std::string& offsets) {
+    const std::string header = tensor(shape, offsets);
+    return safetensors_of(header, header.size());
+  };
+  const std::string honest = tensor("16", "0,64");
+  ASSERT_TRUE(Safetensors::parse(safetensors_of(honest, honest.size()), "x").ok());
+  const std::pair<const char*, Bytes> kLies[] = {
+      {"header length", safetensors_of(honest, UINT64_MAX)},
+      {"header length within the limit", safetensors_of(honest, 99'999'999)},
+      {"header length, to wrap a sum", safetensors_of(honest, UINT64_MAX - 7)},
+      {"dimension", file_of("4611686018427387904", "0,64")},
+      {"dimensions, to wrap a product", file_of("4294967296,4294967296", "0,64")},
+      {"offset past the end", file_of("16", "0,1099511627776")},
+      {"offsets, to wrap a difference", file_of("16", "18446744073709551552,0")},
+  };
+  for (const auto& [what, file] : kLies) {
+    std::string message;
+    const int64_t peak = peak_bytes_of([&] {
+      const Result<Safetensors> parsed = Safetensors::parse(file, "x");
+      if (!parsed.ok()) message = parsed.error().message;
+    });
+    EXPECT_FALSE(message.empty()) << what;
+    EXPECT_EQ(message.find("JSON"), std::string::npos) << what << ": " << message;
+    EXPECT_LE(peak, kFewBytes) << what;
+  }
+}
+
+TEST(SafetensorsMemory, AFileCostsAFewTimesItsHeader) {
+  SafetensorsWriter writer;
+  for (int i = 0; i < 3000; ++i) {
+    writer.add_tensor("t" + std::to_string(i), DType::kF16, {1}, Bytes(2));
+  }
+  const Bytes file = writer.encode();
+  EXPECT_LE(peak_bytes_of([&] { ASSERT_TRUE(Safetensors::parse(file, "x").ok()); }),
+            10 * static_cast<int64_t>(file.size()));
 }
 
 }  // namespace
