@@ -17,6 +17,7 @@
 #include "commands.h"
 #include "loaded_model.h"
 #include "model_options.h"
+#include "model_sampling.h"
 #include "prompt.h"
 #include "text_input.h"
 
@@ -24,6 +25,7 @@ namespace forerun {
 namespace {
 
 struct GenerateOptions {
+  const CLI::App* command = nullptr;
   std::string model;
   std::optional<std::string> prompt;
   std::optional<std::string> file;
@@ -168,6 +170,9 @@ Result<Request> make_request(const GenerateOptions& options, const LoadedModel& 
   if (const Status status = complete_sampling(options, request.sampling); !status.ok()) {
     return status.error();
   }
+  const Status status =
+      use_model_sampling(loaded.model->files(), *options.command, request.sampling);
+  if (!status.ok()) return status.error();
   const Result<const Tokenizer*> tokenizer = need_tokenizer(loaded);
   if (!tokenizer.ok()) return tokenizer.error();
   Result<std::vector<int32_t>> prompt = options.raw
@@ -301,6 +306,7 @@ void add_generate(CLI::App& app, int& exit_code) {
   const auto options = std::make_shared<GenerateOptions>();
   CLI::App* command = app.add_subcommand("generate", "Answer a prompt");
   command->group(kRunCommands);
+  options->command = command;
   add_model(*command, options->model);
   add_prompt_options(*command, *options);
   add_length_options(*command, *options);
@@ -315,6 +321,9 @@ void add_generate(CLI::App& app, int& exit_code) {
       ->capture_default_str()
       ->group(kMachineOptions);
   command->footer(
+      "A directory's generation_config.json gives the sampling that its makers advise "
+      "(temperature,\n"
+      "top-k, top-p, min-p, repetition penalty); a flag takes the place of its value.\n\n"
       "The answer goes to standard output, the timing line to standard error. Ctrl-C ends the\n"
       "answer, a second one the process.\n\n"
       "Examples:\n"
