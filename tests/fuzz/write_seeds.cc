@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formats/gguf_writer.h"
+#include "formats/safetensors_writer.h"
 #include "text/text_fixture.h"
 
 namespace forerun {
@@ -72,6 +73,22 @@ void write_gguf_seeds(const std::filesystem::path& folder) {
   }
 }
 
+void write_safetensors_seeds(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  SafetensorsWriter writer;
+  writer.add_f32_tensor("f", {2}, std::vector<float>{1, 2});
+  writer.add_tensor("h", DType::kBF16, {1, 3}, Bytes(6, 0x35));
+  Bytes whole = {'R'};
+  const Bytes file = writer.encode();
+  whole.insert(whole.end(), file.begin(), file.end());
+  write(folder / "whole", whole);
+  for (uint8_t first = 0; first < 16; ++first) {
+    Bytes bytes = {first};
+    for (int i = 0; i < 80; ++i) bytes.push_back(static_cast<uint8_t>((i * 37 + first * 11) % 240));
+    write(folder / ("choices_" + std::to_string(first)), bytes);
+  }
+}
+
 void write_tokenizer_seeds(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   write(folder / "byte_level.gguf", gguf_of(byte_level_fixture()));
@@ -90,6 +107,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   forerun::write_gguf_seeds(std::filesystem::path(argv[1]) / "gguf");
+  forerun::write_safetensors_seeds(std::filesystem::path(argv[1]) / "safetensors");
   forerun::write_tokenizer_seeds(std::filesystem::path(argv[1]) / "tokenizer");
   return 0;
 }
