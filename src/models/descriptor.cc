@@ -75,6 +75,11 @@ Status validate(const ModelDescriptor& model) {
   if (!within(model.context_length, 1, int64_t{1} << 31)) {
     return out_of_range("context length", model.context_length, "1 to 2147483648");
   }
+  for (const int64_t window : model.windows) {
+    if (!within(window, 0, int64_t{1} << 31)) {
+      return out_of_range("sliding window", window, "up to 2147483648 positions");
+    }
+  }
   return validate_numbers(model);
 }
 

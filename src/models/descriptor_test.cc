@@ -128,6 +128,31 @@ TEST(GgufDescriptor, NamesWhatItCannotRun) {
             "the file again");
 }
 
+TEST(Descriptor, NamesANumberThatIsOutOfRange) {
+  const ModelDescriptor good = golden_descriptor("tiny_gemma2");
+  const auto error_with = [&](auto change) {
+    ModelDescriptor model = good;
+    change(model);
+    const Status valid = validate(model);
+    return valid.ok() ? "" : valid.error().message;
+  };
+  EXPECT_EQ(error_with([](ModelDescriptor&) {}), "");
+  EXPECT_EQ(error_with([](ModelDescriptor& m) { m.windows[1] = -1; }),
+            "the model's sliding window is -1; the engine takes up to 2147483648 positions");
+  EXPECT_EQ(error_with([](ModelDescriptor& m) { m.logit_soft_cap = -1.0f; }),
+            "the model's logit soft-cap must be between 0 and 1000000");
+  EXPECT_EQ(error_with([](ModelDescriptor& m) { m.attention_soft_cap = NAN; }),
+            "the model's attention soft-cap must be between 0 and 1000000");
+  EXPECT_EQ(error_with([](ModelDescriptor& m) { m.attention_scale = INFINITY; }),
+            "the model's attention scale must be positive and finite");
+  EXPECT_EQ(error_with([](ModelDescriptor& m) {
+              m.qk_norm = true;
+              m.head_dim = 24;
+            }),
+            "the model's head size is 24; the engine takes multiples of 16 where queries and keys "
+            "are normalised");
+}
+
 void expect_same(const RotaryEmbedding& actual, const RotaryEmbedding& expected) {
   ASSERT_EQ(actual.rotated(), expected.rotated());
   EXPECT_FLOAT_EQ(actual.attention_factor, expected.attention_factor);

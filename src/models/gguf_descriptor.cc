@@ -180,19 +180,20 @@ class GgufReader {
     const bool is_long = static_cast<double>(model_.context_length) > parameters.original_context;
     for (const char* name : {"rope_freqs.weight",
                              is_long ? "rope_factors_long.weight" : "rope_factors_short.weight"}) {
-      const TensorView* divisors = file_.find_tensor(name);
-      if (divisors == nullptr) continue;
-      if (divisors->dtype != DType::kF32 || divisors->num_elements() != parameters.rotated / 2) {
+      if (file_.find_tensor(name) == nullptr) continue;
+      const TensorView divisors = take(file_.get_tensor(name));
+      if (!status_.ok()) return;
+      if (divisors.dtype != DType::kF32 || divisors.num_elements() != parameters.rotated / 2) {
         return fail({file_.path() + ": " + name + " must be F32 [" +
                      std::to_string(parameters.rotated / 2) + "], it is " +
-                     std::string(traits(divisors->dtype).name) + " " + to_string(divisors->shape)});
+                     std::string(traits(divisors.dtype).name) + " " + to_string(divisors.shape)});
       }
       if (parameters.scaling == RotaryScaling::kYarn) {
         return fail({file_.path() + ": " + name + " beside yarn is not known"});
       }
       parameters.scaling = RotaryScaling::kDivisors;
-      parameters.divisors.resize(divisors->num_elements());
-      std::memcpy(parameters.divisors.data(), divisors->data, divisors->num_bytes());
+      parameters.divisors.resize(divisors.num_elements());
+      std::memcpy(parameters.divisors.data(), divisors.data, divisors.num_bytes());
       return;
     }
   }
