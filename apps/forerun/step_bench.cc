@@ -91,7 +91,11 @@ void StepBench::fill_keys_and_values() {
 }
 
 double StepBench::kv_bytes(int64_t depth) const {
-  return 2.0 * 2.0 * static_cast<double>(depth * model_.num_layers * model_.kv_dim());
+  int64_t positions = 0;
+  for (const int64_t window : model_.windows) {
+    positions += window == 0 ? depth : std::min(depth, window);
+  }
+  return 2.0 * 2.0 * static_cast<double>(positions * model_.kv_dim());
 }
 
 template <typename Run>

@@ -89,14 +89,13 @@ void admit_all(Engine& engine, int64_t sequences) {
 class Allocation : public testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(KeepStates, Allocation, testing::Bool());
 
-TEST_P(Allocation, NoneInAnyStepOfAdmittedSequences) {
+void expect_no_allocation(const Model& model, bool keep_states) {
   for (const Isa isa : available_isas()) {
     Team team(2);
     EngineOptions options = tiny_options();
-    options.keep_states = GetParam();
+    options.keep_states = keep_states;
     options.kv_tokens = 32 * 32 * 8;
-    Result<std::unique_ptr<Engine>> made =
-        Engine::create(tiny_model(), kernel_table(isa), team, options);
+    Result<std::unique_ptr<Engine>> made = Engine::create(model, kernel_table(isa), team, options);
     ASSERT_TRUE(made.ok());
     Engine& engine = **made;
     int64_t sequences = 0;
@@ -111,6 +110,14 @@ TEST_P(Allocation, NoneInAnyStepOfAdmittedSequences) {
     EXPECT_EQ(num_allocations - before, 0) << isa_name(isa) << " in " << steps << " steps";
     EXPECT_GT(steps, 50);
   }
+}
+
+TEST_P(Allocation, NoneInAnyStepOfAdmittedSequences) {
+  expect_no_allocation(tiny_model(), GetParam());
+}
+
+TEST_P(Allocation, NoneWithWindowsAndNorms) {
+  expect_no_allocation(windowed_model(), GetParam());
 }
 
 // Prefill in chunks beside decoding, a page taken every 32 tokens, preemption and its recompute.

@@ -74,11 +74,26 @@ TinyModelConfig TinyModel::default_config() {
   return config;
 }
 
+TinyModelConfig TinyModel::windowed_config() {
+  TinyModelConfig config = default_config();
+  config.architecture = "gemma3";
+  config.num_layers = 3;
+  config.keys = {{"attention.sliding_window", 24},
+                 {"attention.sliding_window_pattern", 2},
+                 {"final_logit_softcapping", 4.0f}};
+  return config;
+}
+
 TinyModel::TinyModel(const TinyModelConfig& config)
     : bytes(make_tiny_model(config)), model(parse_model(bytes)) {}
 
 const Model& tiny_model() {
   static const TinyModel tiny;
+  return *tiny.model;
+}
+
+const Model& windowed_model() {
+  static const TinyModel tiny(TinyModel::windowed_config());
   return *tiny.model;
 }
 

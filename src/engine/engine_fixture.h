@@ -51,12 +51,15 @@ struct Answers {
 struct TinyModel {
   explicit TinyModel(const TinyModelConfig& config = default_config());
   static TinyModelConfig default_config();
+  // Of another family: windows on two of three layers, norms of heads and of branches, soft-cap.
+  static TinyModelConfig windowed_config();
 
   std::vector<uint8_t> bytes;
   std::unique_ptr<Model> model;
 };
-// The default one, made once.
+// The default one, and the windowed one, made once.
 const Model& tiny_model();
+const Model& windowed_model();
 
 // Options with end-of-sequence ids and a vocabulary of letters.
 EngineOptions tiny_options();

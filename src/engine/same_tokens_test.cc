@@ -216,6 +216,26 @@ TEST_P(SameTokens, WithEveryWeightFormat) {
   }
 }
 
+// Layers that see the last positions only, beside one that sees all.
+TEST_P(SameTokens, WithWindowsAndNorms) {
+  const std::vector<Answers> expected = run_alone(windowed_model(), GetParam(), tiny_requests());
+  std::set<int32_t> ids;
+  for (const Answer& answer : choices_of(expected)) {
+    for (const AnsweredToken& token : answer.tokens) ids.insert(token.token_id);
+  }
+  EXPECT_GT(ids.size(), 100u) << "answers too alike to tell anything";
+  for (const int rows : {512, 40, 1}) {
+    EngineOptions options = tiny_options();
+    options.max_step_rows = rows;
+    options.max_sequences = std::min(rows, 32);
+    RecordedEngine recorded(windowed_model(), GetParam(), /*num_threads=*/2, options);
+    EXPECT_EQ(choices_of(recorded.run(tiny_requests())), choices_of(expected))
+        << rows << " rows a step";
+    EXPECT_EQ(choices_of(recorded.run(tiny_requests())), choices_of(expected))
+        << rows << " rows a step, with prefix hits";
+  }
+}
+
 // The real model, whose vocabulary is sampled by the whole team: fewer tokens, the instruction set
 // that FORERUN_ISA names.
 TEST(SameTokensOnSmollm2, HoweverItIsRun) {

@@ -39,7 +39,8 @@ using StoreKeyValueFunction = void (*)(const float* key, const float* value, int
                                        int64_t position, uint16_t* key_page, uint16_t* value_page);
 
 // One partition of one key/value head for up to 24 query rows:
-//   score[r][p] = (q[r] · key[p]) for first[r] <= p <= last[r], q scaled by log2(e)/sqrt(head_dim)
+//   score[r][p] = (q[r] · key[p]) for first[r] <= p <= last[r], q scaled by log2(e)/sqrt(head_dim),
+//                 then soft-capped where the pass says so
 //   maximum[r]  = max over p;  weight = 2^(score − maximum)
 //   sum[r]      = Σ weight;    out[r] = Σ weight · value[p]
 // A row with no key in the partition gets maximum −inf, sum 0 and an out that is not to be read.
@@ -52,6 +53,7 @@ using StoreKeyValueFunction = void (*)(const float* key, const float* value, int
 struct AttentionPass {
   int num_rows = 0;
   int64_t head_dim = 0;
+  float soft_cap = 0.0f;  // scores become cap · tanh(score / cap); times log2(e), like the scores
   int64_t partition_begin = 0;        // absolute position, a multiple of 256
   const float* query[kMaxQueryRows];  // [head_dim] each, scaled
   int64_t first[kMaxQueryRows];       // absolute positions, inclusive

@@ -114,6 +114,8 @@ class Pass final {
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;
 
+  void set_soft_cap(float cap) { args_.soft_cap = cap; }
+
   const AttentionPass& run(const AttentionOps& ops) {
     ops.pass(args_);
     for (const std::vector<float>& out : outs_) EXPECT_EQ(out[padded_], kGuard);
@@ -418,6 +420,29 @@ TEST_P(Attention, ReportsMaximumAndSumOfAPartition) {
   }
   EXPECT_GE(result.sum[3], 1.0f);
   EXPECT_LE(result.sum[3], 41.0f);
+}
+
+TEST_P(Attention, BendsScoresTowardsTheSoftCap) {
+  constexpr int64_t kHeadDim = 64;
+  const Sequence sequence(kHeadDim);
+  Context context = sequence.store(ops(), 600, 0, 600, /*garbage_seed=*/3);
+  Random random(23);
+  std::vector<Row> rows;
+  for (int64_t p = 256; p < 256 + kMaxQueryRows; ++p) {  // one key each: its maximum is its score
+    rows.push_back(make_row(kHeadDim, p, p, random));
+  }
+  Pass plain(context, rows, /*partition_begin=*/256);
+  const AttentionPass scores = plain.run(ops());
+  for (const float cap : {1.0f, 4.0f, 72.0f}) {
+    Pass capped(context, rows, /*partition_begin=*/256);
+    capped.set_soft_cap(cap);
+    const AttentionPass& result = capped.run(ops());
+    for (size_t r = 0; r < rows.size(); ++r) {
+      const double expected = cap * std::tanh(double{scores.maximum[r]} / cap);
+      ASSERT_NEAR(result.maximum[r], expected, cap * 0x1p-21) << r;
+      ASSERT_EQ(result.sum[r], 1.0f);
+    }
+  }
 }
 
 TEST_P(Attention, ReadsNoPageOfAPartitionThatIsEmptyForAll) {

@@ -22,6 +22,16 @@ using QuantizeRowFunction = void (*)(const float* x, int64_t size, const Quantiz
 // out[i] = gate[i] / (1 + exp(−gate[i])) · up[i]. out may alias either.
 using SiluMulFunction = void (*)(const float* gate, const float* up, int64_t size, float* out);
 
+// out[i] = gelu(gate[i]) · up[i], with gelu(x) = x/2 · (1 + tanh(√(2/π) · (x + 0.044715·x³))).
+// out may alias either.
+using GeluTanhMulFunction = void (*)(const float* gate, const float* up, int64_t size, float* out);
+
+// out[i] += x[i].
+using AddFunction = void (*)(const float* x, int64_t size, float* out);
+
+// x[i] ← cap · tanh(x[i] / cap); NaN stays NaN, and so does an infinity become NaN.
+using SoftCapFunction = void (*)(float cap, int64_t size, float* x);
+
 // Rotates one head in place, first half against second half:
 //   x[i] ← x[i]·cosine[i] − x[i+h]·sine[i],   x[i+h] ← x[i+h]·cosine[i] + x[i]·sine[i],   i < h
 // and multiplies the result by `factor`. Any even size.
@@ -33,6 +43,9 @@ struct RowOps {
   RmsNormFunction rms_norm;
   QuantizeRowFunction quantize_row;
   SiluMulFunction silu_mul;
+  GeluTanhMulFunction gelu_tanh_mul;
+  AddFunction add;
+  SoftCapFunction soft_cap;
   RopeFunction rope;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <numbers>
 
 #include "kernels/test_cases.h"
 
@@ -240,6 +241,91 @@ TEST_P(RowOperations, SiluMulTakesEverySizeOfGate) {
   EXPECT_EQ(out[15], kInfinity);
   generic().silu_mul(gate.data(), up.data(), 16, expected.data());
   EXPECT_TRUE(same_bits(out.data(), expected.data(), 16));
+}
+
+// The argument of tanh errs by a few 2^-24 of itself, and so does 1 + tanh where it is small.
+void expect_gelu_tanh_mul(float gate, float up, float out) {
+  const double x = gate;
+  const double t = std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+  const double expected = x / (1.0 + std::exp(-2.0 * t)) * up;
+  const double tolerance = std::fabs(expected) * (8 * std::min(std::fabs(t), 100.0) + 8) * 0x1p-24 +
+                           (std::fabs(x) + 1) * 0x1p-126 * std::fabs(up);
+  ASSERT_NEAR(out, expected, tolerance) << "gate " << gate << " up " << up;
+}
+
+TEST_P(RowOperations, GeluTanhMulGatesTheOtherHalf) {
+  Random random(6);
+  for (const int64_t size : {16, 48, 2048}) {
+    for (const float magnitude : {0.01f, 1.0f, 4.0f, 40.0f, 3000.0f}) {
+      const std::vector<float> gate = random.floats(size, -magnitude, magnitude);
+      const std::vector<float> up = random.floats(size, -3.0f, 3.0f);
+      std::vector<float> out(size);
+      std::vector<float> expected(size);
+      ops().gelu_tanh_mul(gate.data(), up.data(), size, out.data());
+      for (int64_t i = 0; i < size; ++i) expect_gelu_tanh_mul(gate[i], up[i], out[i]);
+      generic().gelu_tanh_mul(gate.data(), up.data(), size, expected.data());
+      ASSERT_TRUE(same_bits(out.data(), expected.data(), size));
+
+      std::vector<float> over_gate = gate;
+      ops().gelu_tanh_mul(over_gate.data(), up.data(), size, over_gate.data());
+      ASSERT_TRUE(same_bits(over_gate.data(), expected.data(), size));
+    }
+  }
+}
+
+TEST_P(RowOperations, GeluTanhMulTakesEverySizeOfGate) {
+  const std::vector<float> gate = {0.0f,  -0.0f,  1e-40f, -1e-40f, 5.0f,  -5.0f, 13.0f, -13.0f,
+                                   88.8f, -88.8f, 1e12f,  -1e12f,  1e30f, 3.5f,  kNaN,  kInfinity};
+  const std::vector<float> up(16, 2.0f);
+  std::vector<float> out(16);
+  ops().gelu_tanh_mul(gate.data(), up.data(), 16, out.data());
+  for (int i = 0; i < 14; ++i) {
+    if (std::fabs(gate[i]) < 1e12f) expect_gelu_tanh_mul(gate[i], up[i], out[i]);
+  }
+  EXPECT_EQ(out[10], 2e12f);
+  EXPECT_NEAR(out[11], 0.0f, 1e-20f);
+  EXPECT_EQ(out[12], 2e30f);
+  EXPECT_TRUE(std::isnan(out[14]));
+  EXPECT_EQ(out[15], kInfinity);
+}
+
+TEST_P(RowOperations, AddAddsToTheRow) {
+  Random random(7);
+  for (const int64_t size : {16, 48, 640}) {
+    const std::vector<float> x = random.floats(size, -3.0f, 3.0f);
+    const std::vector<float> before = random.floats(size + 4, -3.0f, 3.0f);
+    std::vector<float> out = before;
+    ops().add(x.data(), size, out.data());
+    for (int64_t i = 0; i < size; ++i) ASSERT_EQ(out[i], before[i] + x[i]);
+    ASSERT_TRUE(same_bits(out.data() + size, before.data() + size, 4)) << "wrote past the row";
+  }
+}
+
+TEST_P(RowOperations, SoftCapBendsTowardsTheCap) {
+  Random random(8);
+  for (const float cap : {0.5f, 30.0f, 72.0f}) {
+    for (const float magnitude : {0.01f, 1.0f, 60.0f, 1e6f}) {
+      std::vector<float> x = random.floats(320, -magnitude, magnitude);
+      const std::vector<float> before = x;
+      ops().soft_cap(cap, 320, x.data());
+      for (int64_t i = 0; i < 320; ++i) {
+        ASSERT_NEAR(x[i], cap * std::tanh(double{before[i]} / cap), cap * 0x1p-21) << before[i];
+      }
+      std::vector<float> expected = before;
+      generic().soft_cap(cap, 320, expected.data());
+      ASSERT_TRUE(same_bits(x.data(), expected.data(), 320));
+    }
+  }
+}
+
+TEST_P(RowOperations, SoftCapKeepsNaN) {
+  std::vector<float> x(16, 1.0f);
+  x[3] = kNaN;
+  x[5] = kInfinity;
+  ops().soft_cap(30.0f, 16, x.data());
+  EXPECT_TRUE(std::isnan(x[3]));
+  EXPECT_TRUE(std::isnan(x[5]));
+  EXPECT_NEAR(x[4], 30.0 * std::tanh(1.0 / 30.0), 1e-5);
 }
 
 TEST_P(RowOperations, RopeTurnsFirstHalfAgainstSecond) {

@@ -18,6 +18,11 @@ int64_t unit_cost(const AttentionUnit& unit) {
   return static_cast<int64_t>(unit.partition_end - unit.partition_begin) * (4 + unit.num_queries);
 }
 
+// Partitions up to the one that holds `position`.
+int32_t partitions_to(int64_t position) {
+  return static_cast<int32_t>(position / kPartitionTokens + 1);
+}
+
 // Query rows per tile: whole tokens where they fit.
 int tile_rows(int group_size) {
   return group_size <= kMaxQueryRows ? kMaxQueryRows / group_size * group_size : kMaxQueryRows;
@@ -25,8 +30,10 @@ int tile_rows(int group_size) {
 
 }  // namespace
 
-AttentionPlan::AttentionPlan(const ModelDescriptor& model, int team_size, int max_rows)
-    : num_kv_heads_(model.num_kv_heads),
+AttentionPlan::AttentionPlan(const ModelDescriptor& model, int64_t window, int team_size,
+                             int max_rows)
+    : window_(window),
+      num_kv_heads_(model.num_kv_heads),
       group_size_(model.group_size()),
       team_size_(team_size),
       partial_capacity_(kPartialCapacity),
@@ -64,12 +71,18 @@ void AttentionPlan::build(std::span<const RowGroup> groups, std::span<const int6
   deal();
 }
 
+int32_t AttentionPlan::first_partition(int64_t position) const {
+  return static_cast<int32_t>(first_seen(position) / kPartitionTokens);
+}
+
 void AttentionPlan::add_chain(int32_t group, const RowGroup& rows) {
   const int num_queries = rows.num_rows * group_size_;
   for (int begin = 0; begin < num_queries; begin += tile_rows(group_size_)) {
     const int count = std::min(tile_rows(group_size_), num_queries - begin);
+    const int first_token = begin / group_size_;
     const int last_token = (begin + count - 1) / group_size_;
-    add_tile({group, begin, count, rows.first_slot + last_token});
+    add_tile({group, begin, count, first_partition(rows.first_slot + first_token),
+              partitions_to(rows.first_slot + last_token)});
   }
 }
 
@@ -80,32 +93,36 @@ void AttentionPlan::add_tree(int32_t group, const RowGroup& rows,
   const auto committed = static_cast<int32_t>(rows.first_slot / kPartitionTokens);
   const int num_queries = rows.num_rows * group_size_;
   const int token_rows = std::min(group_size_, kMaxQueryRows);
+  // A tree's first row is a root, which no other stands before.
+  const int32_t earliest = first_partition(rows.first_slot);
   const int64_t deepest = *std::max_element(positions.begin(), positions.end());
-  const bool split = has_room((deepest / kPartitionTokens + 1) * num_queries * num_kv_heads_);
+  const bool split =
+      has_room(int64_t{partitions_to(deepest) - earliest} * num_queries * num_kv_heads_);
   for (int head = 0; head < num_kv_heads_; ++head) {
     Range shared{0, 0};
     for (int begin = 0; begin < num_queries; begin += token_rows) {
       const int token = begin / group_size_;
       const int count = std::min(token_rows, (token + 1) * group_size_ - begin);
-      const Tile tile{group, begin, count, positions[token]};
-      const auto partitions = static_cast<int32_t>(tile.last_position / kPartitionTokens + 1);
+      const int32_t first = first_partition(positions[token]);
+      const int32_t end = partitions_to(positions[token]);
       if (!split) {
-        units_.push_back({group, head, begin, count, 0, partitions, -1});
+        units_.push_back({group, head, begin, count, first, end, -1});
         continue;
       }
       if (begin % tile_rows(group_size_) == 0) {
         const int tile_count = std::min(tile_rows(group_size_), num_queries - begin);
-        shared = add_split_units({group, begin, tile_count, 0}, head, 0, committed);
+        shared = add_split_units({group, begin, tile_count, earliest, committed}, head);
       }
-      const Range tail = add_split_units(tile, head, committed, partitions);
+      const Range tail =
+          add_split_units({group, begin, count, std::max(first, committed), end}, head);
       merges_.push_back({group, head, begin, count, shared, tail});
     }
   }
 }
 
 void AttentionPlan::add_tile(const Tile& tile) {
-  const auto partitions = static_cast<int32_t>(tile.last_position / kPartitionTokens + 1);
-  const int64_t partial_rows = int64_t{partitions} * tile.num_queries * num_kv_heads_;
+  const int64_t partitions = tile.partition_end - tile.partition_begin;
+  const int64_t partial_rows = partitions * tile.num_queries * num_kv_heads_;
   const bool split = num_tiles_ < int64_t{kUnitsPerMember} * team_size_ && partitions > 1 &&
                      has_room(partial_rows);
   for (int head = 0; head < num_kv_heads_; ++head) {
@@ -114,10 +131,11 @@ void AttentionPlan::add_tile(const Tile& tile) {
                          head,
                          tile.query_begin,
                          tile.num_queries,
-                         add_split_units(tile, head, 0, partitions),
+                         add_split_units(tile, head),
                          {0, 0}});
     } else {
-      units_.push_back({tile.group, head, tile.query_begin, tile.num_queries, 0, partitions, -1});
+      units_.push_back({tile.group, head, tile.query_begin, tile.num_queries, tile.partition_begin,
+                        tile.partition_end, -1});
     }
   }
 }
@@ -126,13 +144,12 @@ bool AttentionPlan::runs_suffice(int64_t partitions) const {
   return num_tiles_ * (partitions / kRunPartitions) >= int64_t{kUnitsPerMember} * team_size_;
 }
 
-Range AttentionPlan::add_split_units(const Tile& tile, int32_t kv_head, int32_t partition_begin,
-                                     int32_t partition_end) {
+Range AttentionPlan::add_split_units(const Tile& tile, int32_t kv_head) {
   const auto first = static_cast<int64_t>(units_.size());
-  const bool by_runs = runs_suffice(partition_end - partition_begin);
-  for (int32_t p = partition_begin; p < partition_end;) {
+  const bool by_runs = runs_suffice(tile.partition_end - tile.partition_begin);
+  for (int32_t p = tile.partition_begin; p < tile.partition_end;) {
     const bool whole_run = by_runs && p % kRunPartitions == 0;
-    const int32_t end = whole_run ? std::min(p + kRunPartitions, partition_end) : p + 1;
+    const int32_t end = whole_run ? std::min(p + kRunPartitions, tile.partition_end) : p + 1;
     units_.push_back({tile.group, kv_head, tile.query_begin, tile.num_queries, p, end,
                       static_cast<int32_t>(partial_used_)});
     partial_used_ += tile.num_queries;

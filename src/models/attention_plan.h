@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -38,13 +39,21 @@ struct AttentionMerge {
 };
 
 // How a step's attention is cut into units and dealt to the team. Only the scheduling: the cut
-// never changes a result (kernels/attention.h). Made once per step, used by every layer.
+// never changes a result (kernels/attention.h). Made once per step, used by every layer that sees
+// as many positions.
 class AttentionPlan final {
  public:
-  // `max_rows` rows a step; sizes everything.
-  AttentionPlan(const ModelDescriptor& model, int team_size, int max_rows);
+  // `max_rows` rows a step; sizes everything. `window` is the number of positions a row sees, its
+  // own included, or 0 for all: partitions before it are left out, and the grid stays where it is.
+  AttentionPlan(const ModelDescriptor& model, int64_t window, int team_size, int max_rows);
 
   void build(std::span<const RowGroup> groups, std::span<const int64_t> positions);
+
+  int64_t window() const { return window_; }
+  // The first position that a row at `position` sees.
+  int64_t first_seen(int64_t position) const {
+    return window_ == 0 ? 0 : std::max<int64_t>(0, position - window_ + 1);
+  }
 
   Range units_of(int member) const { return shares_[member]; }
   const AttentionUnit& unit(int64_t index) const { return units_[index]; }
@@ -59,13 +68,14 @@ class AttentionPlan final {
     int32_t group;
     int32_t query_begin;
     int32_t num_queries;
-    int64_t last_position;
+    int32_t partition_begin;  // of what its rows see
+    int32_t partition_end;
   };
   void add_chain(int32_t group, const RowGroup& rows);
   void add_tree(int32_t group, const RowGroup& rows, std::span<const int64_t> positions);
+  int32_t first_partition(int64_t position) const;
   void add_tile(const Tile& tile);
-  Range add_split_units(const Tile& tile, int32_t kv_head, int32_t partition_begin,
-                        int32_t partition_end);
+  Range add_split_units(const Tile& tile, int32_t kv_head);
   bool has_room(int64_t partial_rows) const {
     return partial_used_ + partial_rows <= partial_capacity_;
   }
@@ -73,6 +83,7 @@ class AttentionPlan final {
   bool runs_suffice(int64_t partitions) const;
   void deal();
 
+  const int64_t window_;
   const int num_kv_heads_;
   const int group_size_;
   const int team_size_;

@@ -18,24 +18,13 @@ constexpr int kRowsPreparedAlone = 4;
 constexpr int64_t kFfnChunk = 32;
 constexpr int64_t kPanelsPerFfnChunk = kFfnChunk / kPanelRows;
 
+constexpr float kLog2E = 1.44269504f;
+
 int64_t whole_panels(int64_t columns) {
   return (columns + kPanelRows - 1) / kPanelRows * kPanelRows;
 }
 int64_t whole_blocks(int64_t columns) {
   return (columns + kBlockInputs - 1) / kBlockInputs * kBlockInputs;
-}
-
-std::vector<float> inverse_frequencies(const ModelDescriptor& model) {
-  const RotaryEmbedding& rotary = model.rotary;
-  std::vector<float> frequencies;
-  for (int64_t i = 0; i < model.head_dim / 2; ++i) {
-    double frequency =
-        std::pow(static_cast<double>(rotary.theta),
-                 -2.0 * static_cast<double>(i) / static_cast<double>(model.head_dim));
-    if (!rotary.frequency_factors.empty()) frequency /= rotary.frequency_factors[i];
-    frequencies.push_back(static_cast<float>(frequency / rotary.linear_factor));
-  }
-  return frequencies;
 }
 
 }  // namespace
@@ -77,10 +66,10 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
       limits_(limits),
       logits_stride_(whole_panels(model.vocab_size)),
       qkv_stride_(whole_panels(model.q_dim()) + 2 * whole_panels(model.kv_dim())),
-      act_stride_(whole_blocks(model.d_ff)),
-      inverse_frequencies_(inverse_frequencies(model)),
-      plan_(model, team.size(), limits.max_rows) {
+      act_stride_(whole_blocks(model.d_ff)) {
+  plan_layers();
   const int64_t rows = limits.max_rows;
+  const int64_t partial_capacity = plans_[0].partial_capacity();
   const int64_t padded = padded_head_dim(model.head_dim);
   positions_.resize(rows);
   row_group_.resize(rows);
@@ -90,9 +79,10 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
   attended_ = make_operand(rows, model.q_dim());
   activated_ = make_operand(rows, model.d_ff);
   qkv_ = arena_.take(rows * qkv_stride_ * sizeof(float));
-  rotation_ = arena_.take(rows * model.head_dim * sizeof(float));
-  partials_ = arena_.take(plan_.partial_capacity() * padded * sizeof(float));
-  partial_states_ = arena_.take(plan_.partial_capacity() * sizeof(AttentionState));
+  if (model.post_norms) branch_ = arena_.take(rows * model.d_model * sizeof(float));
+  rotations_ = arena_.take(rotaries_.size() * rows * model.head_dim * sizeof(float));
+  partials_ = arena_.take(partial_capacity * padded * sizeof(float));
+  partial_states_ = arena_.take(partial_capacity * sizeof(AttentionState));
   logits_ = arena_.take(limits.max_logit_rows * logits_stride_ * sizeof(float));
   const int64_t widest = std::max({model.d_model, model.q_dim(), model.d_ff});
   scratch_.resize(team.size());
@@ -103,6 +93,17 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
     scratch.tile_out = arena_.take(3 * kMaxQueryRows * padded * sizeof(float));
     scratch.gate_up = arena_.take(rows * 2 * kFfnChunk * sizeof(float));
     scratch.rows = make_operand(kRowsPreparedAlone, widest);
+  }
+}
+
+void Decoder::plan_layers() {
+  rotaries_.push_back(&model_.rotary);
+  if (model_.window_rotary) rotaries_.push_back(&*model_.window_rotary);
+  for (const int64_t window : model_.windows) {
+    const auto same = std::ranges::find(plans_, window, &AttentionPlan::window);
+    const auto plan = static_cast<int>(same - plans_.begin());
+    if (same == plans_.end()) plans_.emplace_back(model_, window, team_.size(), limits_.max_rows);
+    layer_kinds_.push_back({plan, window > 0 && model_.window_rotary ? 1 : 0});
   }
 }
 
@@ -136,7 +137,9 @@ void Decoder::prepare(const StepInput& input, const KvPool& pool) {
       CHECK(page >= 0 && page < pool.num_pages(), "no such page");
     }
   }
-  plan_.build(input.groups, {positions_.data(), static_cast<size_t>(num_rows)});
+  for (AttentionPlan& plan : plans_) {
+    plan.build(input.groups, {positions_.data(), static_cast<size_t>(num_rows)});
+  }
 }
 
 // One team member's walk through a step. Every member makes the same calls in the same order, so
@@ -181,6 +184,8 @@ class Decoder::Region {
     last_time_ = now;
   }
 
+  const AttentionPlan& plan(int layer) const { return d_.plans_[d_.layer_kinds_[layer].plan]; }
+
   float* hidden(int64_t row) { return d_.hidden_.as<float>() + row * model_.d_model; }
   float* query(int64_t row, int head) {
     return d_.qkv_.as<float>() + row * d_.qkv_stride_ + head * model_.head_dim;
@@ -196,19 +201,27 @@ class Decoder::Region {
       const int32_t token = d_.input_->tokens[row];
       CHECK(token >= 0 && token < model_.vocab_size, "no such token");
       dequantize_row(embedding.dtype, embedding.data + token * stride, model_.d_model, hidden(row));
-      rotations(row);
+      if (model_.embedding_scale != 1.0f) {
+        for (int64_t i = 0; i < model_.d_model; ++i) hidden(row)[i] *= model_.embedding_scale;
+      }
+      for (size_t i = 0; i < d_.rotaries_.size(); ++i) rotations(row, static_cast<int>(i));
     }
     sync(StepPart::kPrepare);
   }
 
-  void rotations(int64_t row) {
-    const int64_t half = model_.head_dim / 2;
-    float* cosine = d_.rotation_.as<float>() + row * model_.head_dim;
-    for (int64_t i = 0; i < half; ++i) {
-      const double angle =
-          static_cast<double>(d_.positions_[row]) * static_cast<double>(d_.inverse_frequencies_[i]);
-      cosine[i] = static_cast<float>(std::cos(angle));
-      cosine[half + i] = static_cast<float>(std::sin(angle));
+  float* rotation(int rotary, int64_t row) {
+    return d_.rotations_.as<float>() + (rotary * d_.limits_.max_rows + row) * model_.head_dim;
+  }
+
+  void rotations(int64_t row, int rotary) {
+    const RotaryEmbedding& turn = *d_.rotaries_[rotary];
+    const auto position = static_cast<double>(d_.positions_[row]);
+    float* cosine = rotation(rotary, row);
+    float* sine = cosine + turn.rotated() / 2;
+    for (int64_t i = 0; i < turn.rotated() / 2; ++i) {
+      const double angle = position * static_cast<double>(turn.inverse_frequencies[i]);
+      cosine[i] = static_cast<float>(std::cos(angle)) * turn.attention_factor;
+      sine[i] = static_cast<float>(std::sin(angle)) * turn.attention_factor;
     }
   }
 
@@ -287,13 +300,27 @@ class Decoder::Region {
     return w.v.panel(panel);
   }
 
-  // This member's panels of a product that adds to the residual stream.
-  void add_to_hidden(const PackedMatrix& weight, const Operand& x, const uint8_t* next) {
-    MatmulArgs args = product(weight, x, num_rows_, hidden(0), model_.d_model);
+  // This member's panels of a product that adds to the residual stream, itself or its norm.
+  void add_to_hidden(const PackedMatrix& weight, const Operand& x,
+                     const std::vector<float>& post_norm, const uint8_t* next) {
+    const bool direct = post_norm.empty();
+    float* out = direct ? hidden(0) : d_.branch_.as<float>();
+    MatmulArgs args = product(weight, x, num_rows_, out, model_.d_model);
     args.panels = mine(weight.panels());
-    args.add = true;
+    args.add = direct;
     args.next = next;
     d_.kernels_.matmul(args);
+    if (!direct) add_norm_to_hidden(post_norm);
+  }
+
+  void add_norm_to_hidden(const std::vector<float>& weight) {
+    d_.team_.barrier();
+    const Range rows = mine(num_rows_);
+    for (int64_t row = rows.begin; row < rows.end; ++row) {
+      float* branch = d_.branch_.as<float>() + row * model_.d_model;
+      ops_.rms_norm(branch, weight.data(), model_.rms_epsilon, model_.d_model, branch);
+      ops_.add(branch, model_.d_model, hidden(row));
+    }
   }
 
   void attention(int layer) {
@@ -306,28 +333,44 @@ class Decoder::Region {
     sync(StepPart::kRope);
     attend(layer);
     d_.team_.barrier();
-    if (!d_.plan_.merges().empty()) {
-      merge();
+    if (!plan(layer).merges().empty()) {
+      merge(plan(layer));
       d_.team_.barrier();
     }
     const Operand& attended = attention_operand(w.attention_output.is_quantized());
     mark(StepPart::kAttention);
-    add_to_hidden(w.attention_output, attended, first_ffn_panel(w));
+    add_to_hidden(w.attention_output, attended, w.post_attention_norm, first_ffn_panel(w));
     sync(StepPart::kOutput);
   }
 
   // q, k and v as one row of panels, dealt out together.
   void project(const LayerWeights& w, const Operand& x) {
+    struct Part {
+      const PackedMatrix& weight;
+      const std::vector<float>& bias;
+    };
     const Range share = mine(w.q.panels() + w.k.panels() + w.v.panels());
     int64_t first = 0;
     float* out = query(0, 0);
-    for (const PackedMatrix* weight : {&w.q, &w.k, &w.v}) {
-      MatmulArgs args = product(*weight, x, num_rows_, out, d_.qkv_stride_);
-      args.panels = {std::clamp<int64_t>(share.begin - first, 0, weight->panels()),
-                     std::clamp<int64_t>(share.end - first, 0, weight->panels())};
-      if (args.panels.begin < args.panels.end) d_.kernels_.matmul(args);
-      first += weight->panels();
-      out += weight->panels() * kPanelRows;
+    for (const auto& [weight, bias] :
+         {Part{w.q, w.q_bias}, Part{w.k, w.k_bias}, Part{w.v, w.v_bias}}) {
+      MatmulArgs args = product(weight, x, num_rows_, out, d_.qkv_stride_);
+      args.panels = {std::clamp<int64_t>(share.begin - first, 0, weight.panels()),
+                     std::clamp<int64_t>(share.end - first, 0, weight.panels())};
+      if (args.panels.begin < args.panels.end) {
+        d_.kernels_.matmul(args);
+        if (!bias.empty()) add_bias(args, bias);
+      }
+      first += weight.panels();
+      out += weight.panels() * kPanelRows;
+    }
+  }
+
+  void add_bias(const MatmulArgs& args, const std::vector<float>& bias) {
+    const int64_t column = args.panels.begin * kPanelRows;
+    const int64_t count = args.panels.end * kPanelRows - column;
+    for (int64_t row = 0; row < num_rows_; ++row) {
+      ops_.add(bias.data() + column, count, args.out + row * args.out_stride + column);
     }
   }
 
@@ -343,31 +386,42 @@ class Decoder::Region {
   }
 
   void rotate_and_store(int layer, int64_t row, int head) {
-    const float scale = 1.44269504f / std::sqrt(static_cast<float>(model_.head_dim));
+    const LayerWeights& w = d_.weights_.layers[layer];
+    const int rotary = d_.layer_kinds_[layer].rotary;
     const int group_size = model_.group_size();
-    const float* cosine = d_.rotation_.as<float>() + row * model_.head_dim;
-    const float* sine = cosine + model_.head_dim / 2;
     for (int i = 0; i < group_size; ++i) {
-      ops_.rope(cosine, sine, scale, model_.head_dim, query(row, head * group_size + i));
+      turn(rotary, row, w.q_norm, kLog2E * model_.attention_scale,
+           query(row, head * group_size + i));
     }
-    ops_.rope(cosine, sine, 1.0f, model_.head_dim, key(row, head));
+    turn(rotary, row, w.k_norm, 1.0f, key(row, head));
     const int32_t g = d_.row_group_[row];
     const RowGroup& group = d_.input_->groups[g];
-    const int64_t slot = group.first_slot + row - d_.plan_.group_row(g);
+    const int64_t slot = group.first_slot + row - d_.plans_[0].group_row(g);
     const int page = group.pages[slot / kPageTokens];
     d_.kernels_.attention.store_key_value(key(row, head), value(row, head), model_.head_dim, slot,
                                           d_.pool_->keys(page, layer, head),
                                           d_.pool_->values(page, layer, head));
   }
 
+  // Normalises a head where the model does, rotates it, and multiplies it by `factor`.
+  void turn(int rotary, int64_t row, const std::vector<float>& norm, float factor, float* head) {
+    if (!norm.empty()) {
+      ops_.rms_norm(head, norm.data(), model_.rms_epsilon, model_.head_dim, head);
+    }
+    const int64_t rotated = d_.rotaries_[rotary]->rotated();
+    const float* cosine = rotation(rotary, row);
+    ops_.rope(cosine, cosine + rotated / 2, factor, rotated, head);
+    for (int64_t i = rotated; i < model_.head_dim; ++i) head[i] *= factor;
+  }
+
   void attend(int layer) {
-    const Range units = d_.plan_.units_of(member_);
-    for (int64_t i = units.begin; i < units.end; ++i) attend_unit(layer, d_.plan_.unit(i));
+    const Range units = plan(layer).units_of(member_);
+    for (int64_t i = units.begin; i < units.end; ++i) attend_unit(layer, plan(layer).unit(i));
   }
 
   // The row of the step and the head of a group's query row.
   int64_t query_token(int32_t group, int query_row) const {
-    return d_.plan_.group_row(group) + query_row / model_.group_size();
+    return d_.plans_[0].group_row(group) + query_row / model_.group_size();
   }
   int query_head(int kv_head, int query_row) const {
     return kv_head * model_.group_size() + query_row % model_.group_size();
@@ -402,12 +456,13 @@ class Decoder::Region {
     AttentionPass pass;
     pass.num_rows = unit.num_queries;
     pass.head_dim = model_.head_dim;
+    pass.soft_cap = kLog2E * model_.attention_soft_cap;
     pass.scratch = scratch_.attention.data();
     RowFold folds[kMaxQueryRows];
     for (int r = 0; r < unit.num_queries; ++r) {
       const int64_t row = query_token(unit.group, unit.query_begin + r);
       pass.query[r] = query(row, query_head(unit.kv_head, unit.query_begin + r));
-      pass.first[r] = 0;
+      pass.first[r] = plan(layer).first_seen(d_.positions_[row]);
       pass.last[r] = d_.positions_[row];
       pass.out[r] = scratch_.tile_out.as<float>() + r * padded;
       folds[r].run_out = is_partial ? d_.partials_.as<float>() + (unit.partial + r) * padded
@@ -442,11 +497,13 @@ class Decoder::Region {
   void find_pages(int layer, const AttentionUnit& unit, AttentionPass& pass) {
     const RowGroup& group = d_.input_->groups[unit.group];
     const int64_t first_page = pass.partition_begin / kPageTokens;
+    const int64_t first = *std::min_element(pass.first, pass.first + unit.num_queries);
     // The last row of a chain reads furthest; a tree's unit has one last position.
     const int64_t last = pass.last[unit.num_queries - 1];
     const int64_t whole_pages =
         group.parents != nullptr ? group.first_slot / kPageTokens : last / kPageTokens + 1;
-    for (int i = 0; i < kPagesPerPartition && (first_page + i) * kPageTokens <= last; ++i) {
+    const auto skipped = static_cast<int>(std::max<int64_t>(0, first / kPageTokens - first_page));
+    for (int i = skipped; i < kPagesPerPartition && (first_page + i) * kPageTokens <= last; ++i) {
       if (first_page + i < whole_pages) {
         const int page = group.pages[first_page + i];
         pass.key_pages[i] = d_.pool_->keys(page, layer, unit.kv_head);
@@ -482,33 +539,34 @@ class Decoder::Region {
     pass.value_pages[index] = values;
   }
 
-  void merge() {
+  void merge(const AttentionPlan& plan) {
     int64_t num_rows = 0;
-    for (const AttentionMerge& merge : d_.plan_.merges()) num_rows += merge.num_queries;
+    for (const AttentionMerge& merge : plan.merges()) num_rows += merge.num_queries;
     const Range rows = mine(num_rows);
     int64_t first = 0;
-    for (const AttentionMerge& merge : d_.plan_.merges()) {
+    for (const AttentionMerge& merge : plan.merges()) {
       const int64_t begin = std::max<int64_t>(rows.begin - first, 0);
       const int64_t end = std::min<int64_t>(rows.end - first, merge.num_queries);
-      for (int64_t r = begin; r < end; ++r)
-        merge_row(merge, merge.query_begin + static_cast<int>(r));
+      for (int64_t r = begin; r < end; ++r) {
+        merge_row(plan, merge, merge.query_begin + static_cast<int>(r));
+      }
       first += merge.num_queries;
     }
   }
 
-  void merge_row(const AttentionMerge& merge, int query_row) {
+  void merge_row(const AttentionPlan& plan, const AttentionMerge& merge, int query_row) {
     RowFold row;
     row.run_out = scratch_.tile_out.as<float>();
     row.whole_out = row.run_out + padded_head_dim(model_.head_dim);
-    fold_units(merge.shared_units, query_row, row);
-    fold_units(merge.tail_units, query_row, row);
+    fold_units(plan, merge.shared_units, query_row, row);
+    fold_units(plan, merge.tail_units, query_row, row);
     finish_row(merge.group, merge.kv_head, query_row, row);
   }
 
-  void fold_units(Range units, int query_row, RowFold& row) {
+  void fold_units(const AttentionPlan& plan, Range units, int query_row, RowFold& row) {
     const int64_t padded = padded_head_dim(model_.head_dim);
     for (int64_t i = units.begin; i < units.end; ++i) {
-      const AttentionUnit& unit = d_.plan_.unit(i);
+      const AttentionUnit& unit = plan.unit(i);
       const int64_t index = unit.partial + query_row - unit.query_begin;
       fold(row, unit.partition_begin, d_.partial_states_.as<AttentionState>()[index],
            d_.partials_.as<float>() + index * padded);
@@ -536,7 +594,7 @@ class Decoder::Region {
       activate(chunk, quantize);
     }
     d_.team_.barrier();
-    add_to_hidden(w.down, d_.activated_, first_layer_panel(layer + 1));
+    add_to_hidden(w.down, d_.activated_, w.post_ffn_norm, first_layer_panel(layer + 1));
     sync(StepPart::kFfn);
   }
 
@@ -556,12 +614,14 @@ class Decoder::Region {
   }
 
   void activate(int64_t chunk, bool quantize) {
+    const auto gated_mul =
+        model_.activation == Activation::kSilu ? ops_.silu_mul : ops_.gelu_tanh_mul;
     const QuantizedRows& quantized = d_.activated_.quantized;
     const int64_t blocks = quantized.blocks();
     for (int64_t row = 0; row < num_rows_; ++row) {
       const float* gate = scratch_.gate_up.as<float>() + row * 2 * kFfnChunk;
       float* out = d_.activated_.dense.as<float>() + row * d_.act_stride_ + chunk * kFfnChunk;
-      ops_.silu_mul(gate, gate + kFfnChunk, kFfnChunk, out);
+      gated_mul(gate, gate + kFfnChunk, kFfnChunk, out);
       if (!quantize) continue;
       const int64_t block = row * blocks + chunk;
       ops_.quantize_row(
@@ -591,7 +651,16 @@ class Decoder::Region {
     MatmulArgs args = product(weight, x, num_rows, d_.logits(0), d_.logits_stride_);
     args.panels = mine(weight.panels());
     d_.kernels_.matmul(args);
+    if (model_.logit_soft_cap > 0.0f) cap_logits(num_rows, args.panels);
     sync(StepPart::kLogits);
+  }
+
+  void cap_logits(int64_t num_rows, Range panels) {
+    const int64_t column = panels.begin * kPanelRows;
+    const int64_t count = (panels.end - panels.begin) * kPanelRows;
+    for (int64_t row = 0; row < num_rows; ++row) {
+      ops_.soft_cap(model_.logit_soft_cap, count, d_.logits(row) + column);
+    }
   }
 
   Decoder& d_;

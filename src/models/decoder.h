@@ -65,6 +65,7 @@ class Decoder final {
  private:
   class Region;  // one member's walk through a step
 
+  void plan_layers();
   void prepare(const StepInput& input, const KvPool& pool);
 
   const ModelDescriptor& model_;
@@ -73,10 +74,16 @@ class Decoder final {
   Team& team_;
   const Limits limits_;
   const int64_t logits_stride_;
-  const int64_t qkv_stride_;                // floats: q, k, v, each up to a whole panel
-  const int64_t act_stride_;                // d_ff up to a whole block
-  std::vector<float> inverse_frequencies_;  // [head_dim / 2]
-  AttentionPlan plan_;
+  const int64_t qkv_stride_;  // floats: q, k, v, each up to a whole panel
+  const int64_t act_stride_;  // d_ff up to a whole block
+  // What layers share: a plan for each width of window, one or two rotations.
+  std::vector<AttentionPlan> plans_;
+  std::vector<const RotaryEmbedding*> rotaries_;
+  struct LayerKind {
+    int plan;
+    int rotary;
+  };
+  std::vector<LayerKind> layer_kinds_;  // [num_layers]
 
   // Per step.
   const StepInput* input_ = nullptr;
@@ -100,7 +107,8 @@ class Decoder final {
   Operand attended_;           // [max_rows, q_dim]
   Operand activated_;          // [max_rows, d_ff]
   ArenaPiece qkv_;             // [max_rows, qkv_stride]
-  ArenaPiece rotation_;        // [max_rows, head_dim] cosines, then sines
+  ArenaPiece branch_;          // [max_rows, d_model] what is normalised before it joins hidden_
+  ArenaPiece rotations_;       // [rotaries, max_rows, head_dim] cosines, then sines
   ArenaPiece partials_;        // [partial_capacity, padded head_dim]
   ArenaPiece partial_states_;  // [partial_capacity] AttentionState
   ArenaPiece logits_;

@@ -1,31 +1,40 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/result.h"
+#include "formats/gguf.h"
 #include "formats/model_files.h"
+#include "models/rotary.h"
 
 namespace forerun {
 
-// Which two elements of a head a rotation mixes in the file's weights. Packed weights are always in
-// kHalves order: the loader reorders rows of q and k.
+enum class Activation : uint8_t { kSilu, kGeluTanh };
+
+enum class TensorNaming : uint8_t { kGguf, kHuggingFace };
+
+// Which two elements of a head a rotation mixes in the file's rows of q and k. Packed weights are
+// always in kHalves order: the loader reorders the rows.
 enum class RotaryPairs : uint8_t {
   kAdjacent,  // 2i with 2i + 1 (GGUF's llama)
-  kHalves,    // i with i + head_dim / 2 (Hugging Face)
+  kHalves,    // i with i + rotated / 2 (Hugging Face, GGUF's other families)
 };
 
-struct RotaryEmbedding {
-  float theta = 10000.0f;
+// How the file stores the family's tensors: for the loader, nothing the decoder sees.
+struct TensorStorage {
+  TensorNaming naming = TensorNaming::kGguf;
   RotaryPairs pairs = RotaryPairs::kHalves;
-  float linear_factor = 1.0f;            // positions are divided by it
-  std::vector<float> frequency_factors;  // [head_dim / 2] divisors of the frequencies, or empty
+  bool fused = false;           // q, k and v are one matrix, and so are gate and up
+  bool norms_less_one = false;  // a norm's weights are stored minus 1
 };
 
 // A decoder-only transformer as data; one decoder runs them all.
 struct ModelDescriptor {
-  std::string architecture;  // "llama"
+  std::string architecture;  // as the file calls it: "llama", "qwen3"
   std::string name;          // as the file calls itself
   int64_t vocab_size = 0;
   int64_t d_model = 0;
@@ -36,7 +45,24 @@ struct ModelDescriptor {
   int64_t d_ff = 0;
   int64_t context_length = 0;
   float rms_epsilon = 1e-5f;
+
+  bool qkv_bias = false;    // q, k and v have biases
+  bool qk_norm = false;     // every head of q and k is normalised before it is rotated
+  bool post_norms = false;  // what attention and feed-forward add is normalised first
+  bool tied_output = false;
+  Activation activation = Activation::kSilu;  // of the feed-forward's gate
+
+  float embedding_scale = 1.0f;
+  float attention_scale = 1.0f;     // of q · k
+  float attention_soft_cap = 0.0f;  // scores are cap · tanh(score / cap); 0 is none
+  float logit_soft_cap = 0.0f;      // and so are logits
+
+  // [num_layers] positions a layer sees, the row's own included; 0 is all.
+  std::vector<int64_t> windows;
   RotaryEmbedding rotary;
+  std::optional<RotaryEmbedding> window_rotary;  // of layers with a window, where it is another
+
+  TensorStorage storage;
 
   int64_t q_dim() const { return num_heads * head_dim; }
   int64_t kv_dim() const { return num_kv_heads * head_dim; }
@@ -46,17 +72,17 @@ struct ModelDescriptor {
 // Checks that the sizes are ones the kernels can run; an Error names the field and the limit.
 Status validate(const ModelDescriptor& descriptor);
 
-// From a GGUF's keys or a directory's config.json. An Error names an architecture that is not
-// known, a missing key, a size out of range.
+// Of whatever files a user named.
 Result<ModelDescriptor> read_descriptor(const ModelFiles& files);
+
+// From a GGUF's keys. An Error names an architecture that is not known, a missing key, a size out
+// of range, a feature the engine does not have.
+Result<ModelDescriptor> read_descriptor(const Gguf& file);
+
+// The same from a config.json, whose path stands in errors.
+Result<ModelDescriptor> read_descriptor(const Json& config, const std::string& path);
 
 // The architectures `read_descriptor` knows, for messages and `inspect`.
 std::string known_architectures();
-
-// Llama-3's frequency divisors: long wavelengths are stretched by `factor`, short ones kept, those
-// between interpolated (as Hugging Face's "llama3" rope type).
-std::vector<float> llama3_frequency_factors(float theta, int64_t head_dim, float factor,
-                                            float low_frequency_factor, float high_frequency_factor,
-                                            int64_t original_context);
 
 }  // namespace forerun

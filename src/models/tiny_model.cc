@@ -94,63 +94,140 @@ std::vector<float> make_values(const std::string& name, int64_t count) {
   return values;
 }
 
+// Writes the file of one model.
+class TinyGguf {
+ public:
+  explicit TinyGguf(const TinyModelConfig& config) : config_(config) {}
+
+  std::vector<uint8_t> write() {
+    keys();
+    matrix("token_embd.weight", config_.vocab_size, config_.d_model);
+    for (int layer = 0; layer < config_.num_layers; ++layer) {
+      const std::string prefix = "blk." + std::to_string(layer) + ".";
+      attention(prefix);
+      feed_forward(prefix);
+    }
+    vector("output_norm.weight", config_.d_model);
+    if (!config_.tied_output) matrix("output.weight", config_.vocab_size, config_.d_model);
+    for (const auto& [name, values] : config_.tensors) {
+      writer_.add_f32_tensor(name, {static_cast<int64_t>(values.size())}, values);
+    }
+    return writer_.encode();
+  }
+
+ private:
+  void keys() {
+    writer_.add_string("general.architecture", config_.architecture);
+    writer_.add_string("general.name", "tiny random " + config_.architecture);
+    add("embedding_length", config_.d_model);
+    add("block_count", config_.num_layers);
+    add("attention.head_count", config_.num_heads);
+    add("attention.head_count_kv", config_.num_kv_heads);
+    add("attention.key_length", config_.head_dim);
+    if (!config_.keys.contains("rope.dimension_count")) {
+      add("rope.dimension_count", config_.head_dim);
+    }
+    add("feed_forward_length", config_.d_ff);
+    add("context_length", config_.context_length);
+    add("attention.layer_norm_rms_epsilon", 1e-5f);
+    add("rope.freq_base", config_.rope_theta);
+    for (const auto& [name, value] : config_.keys.items()) add(name, value);
+  }
+
+  void add(const std::string& name, const Json& value) {
+    const std::string key = config_.architecture + "." + name;
+    if (value.is_string()) {
+      writer_.add_string(key, value.get<std::string>());
+    } else if (value.is_number_float()) {
+      writer_.add_f32(key, value.get<float>());
+    } else {
+      writer_.add_u32(key, value.get<uint32_t>());
+    }
+  }
+
+  void matrix(const std::string& name, int64_t rows, int64_t columns) {
+    writer_.add_tensor(name, config_.matrix_type, {rows, columns},
+                       store(config_.matrix_type, make_values(name, rows * columns)));
+  }
+  void vector(const std::string& name, int64_t size) {
+    writer_.add_f32_tensor(name, {size}, make_values(name, size));
+  }
+  bool is(std::string_view architecture) const { return config_.architecture == architecture; }
+  bool is_gemma() const { return config_.architecture.starts_with("gemma"); }
+
+  void attention(const std::string& prefix) {
+    const int64_t d = config_.d_model;
+    const int64_t q = config_.num_heads * config_.head_dim;
+    const int64_t kv = config_.num_kv_heads * config_.head_dim;
+    vector(prefix + "attn_norm.weight", d);
+    if (is("phi3")) {
+      matrix(prefix + "attn_qkv.weight", q + 2 * kv, d);
+    } else {
+      matrix(prefix + "attn_q.weight", q, d);
+      matrix(prefix + "attn_k.weight", kv, d);
+      matrix(prefix + "attn_v.weight", kv, d);
+    }
+    if (is("qwen2")) {
+      vector(prefix + "attn_q.bias", q);
+      vector(prefix + "attn_k.bias", kv);
+      vector(prefix + "attn_v.bias", kv);
+    }
+    if (is("qwen3") || is("gemma3")) {
+      vector(prefix + "attn_q_norm.weight", config_.head_dim);
+      vector(prefix + "attn_k_norm.weight", config_.head_dim);
+    }
+    matrix(prefix + "attn_output.weight", d, q);
+    if (is_gemma()) vector(prefix + "post_attention_norm.weight", d);
+  }
+
+  void feed_forward(const std::string& prefix) {
+    const int64_t d = config_.d_model;
+    vector(prefix + "ffn_norm.weight", d);
+    if (is("phi3")) {
+      matrix(prefix + "ffn_up.weight", 2 * config_.d_ff, d);
+    } else {
+      matrix(prefix + "ffn_gate.weight", config_.d_ff, d);
+      matrix(prefix + "ffn_up.weight", config_.d_ff, d);
+    }
+    matrix(prefix + "ffn_down.weight", d, config_.d_ff);
+    if (is_gemma()) vector(prefix + "post_ffw_norm.weight", d);
+  }
+
+  const TinyModelConfig& config_;
+  GgufWriter writer_;
+};
+
 }  // namespace
 
 float tiny_weight(const std::string& name, int64_t index) {
   const uint64_t x = splitmix64(fnv1a(name) + static_cast<uint64_t>(index));
   const float r = 2.0f * (static_cast<float>(x >> 40) * 0x1p-24f) - 1.0f;
-  if (name == "token_embd.weight") return r;
+  if (name == "token_embd.weight" || name.ends_with(".bias")) return r;
   const float scaled = r * 0.1f;
   return name.find("norm") != std::string::npos ? 1.0f + scaled : scaled;
 }
 
-std::vector<uint8_t> make_tiny_model(const TinyModelConfig& config) {
-  GgufWriter writer;
-  writer.add_string("general.architecture", "llama");
-  writer.add_string("general.name", "tiny random llama");
-  const auto add = [&](const char* key, int64_t value) {
-    writer.add_u32(std::string("llama.") + key, static_cast<uint32_t>(value));
-  };
-  add("embedding_length", config.d_model);
-  add("block_count", config.num_layers);
-  add("attention.head_count", config.num_heads);
-  add("attention.head_count_kv", config.num_kv_heads);
-  add("attention.key_length", config.head_dim);
-  add("rope.dimension_count", config.head_dim);
-  add("feed_forward_length", config.d_ff);
-  add("context_length", config.context_length);
-  writer.add_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
-  writer.add_f32("llama.rope.freq_base", config.rope_theta);
+TinyModelConfig tiny_config(const Json& golden) {
+  const Json& sizes = golden["config"];
+  TinyModelConfig config;
+  config.architecture = sizes.value("architecture", "llama");
+  config.vocab_size = sizes["vocab_size"];
+  config.d_model = sizes["d_model"];
+  config.num_layers = sizes["num_layers"];
+  config.num_heads = sizes["num_heads"];
+  config.num_kv_heads = sizes["num_kv_heads"];
+  config.head_dim = sizes["head_dim"];
+  config.d_ff = sizes["d_ffn"];
+  config.rope_theta = sizes["rope_theta"];
+  config.tied_output = sizes["tied_embeddings"];
+  config.context_length = sizes.value("context_length", config.context_length);
+  config.keys = sizes.value("keys", Json::object());
+  if (golden.contains("tensors")) golden["tensors"].get_to(config.tensors);
+  return config;
+}
 
-  const auto matrix = [&](const std::string& name, int64_t rows, int64_t columns) {
-    writer.add_tensor(name, config.matrix_type, {rows, columns},
-                      store(config.matrix_type, make_values(name, rows * columns)));
-  };
-  const auto norm = [&](const std::string& name) {
-    writer.add_f32_tensor(name, {config.d_model}, make_values(name, config.d_model));
-  };
-  const int64_t d = config.d_model;
-  const int64_t q = config.num_heads * config.head_dim;
-  const int64_t kv = config.num_kv_heads * config.head_dim;
-  matrix("token_embd.weight", config.vocab_size, d);
-  for (int layer = 0; layer < config.num_layers; ++layer) {
-    const std::string prefix = "blk." + std::to_string(layer) + ".";
-    norm(prefix + "attn_norm.weight");
-    matrix(prefix + "attn_q.weight", q, d);
-    matrix(prefix + "attn_k.weight", kv, d);
-    matrix(prefix + "attn_v.weight", kv, d);
-    matrix(prefix + "attn_output.weight", d, q);
-    norm(prefix + "ffn_norm.weight");
-    matrix(prefix + "ffn_gate.weight", config.d_ff, d);
-    matrix(prefix + "ffn_up.weight", config.d_ff, d);
-    matrix(prefix + "ffn_down.weight", d, config.d_ff);
-  }
-  norm("output_norm.weight");
-  if (!config.tied_output) matrix("output.weight", config.vocab_size, d);
-  if (!config.rope_factors.empty()) {
-    writer.add_f32_tensor("rope_freqs.weight", {config.head_dim / 2}, config.rope_factors);
-  }
-  return writer.encode();
+std::vector<uint8_t> make_tiny_model(const TinyModelConfig& config) {
+  return TinyGguf(config).write();
 }
 
 }  // namespace forerun

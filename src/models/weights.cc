@@ -4,11 +4,54 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "formats/dequantize.h"
 
 namespace forerun {
 namespace {
+
+// What a tensor is called by GGUF and by Hugging Face: a layer's behind "blk.N." or "layers.N.".
+struct TensorName {
+  std::string_view gguf;
+  std::string_view hugging_face;
+};
+
+constexpr TensorName kEmbedding = {"token_embd.weight", "embed_tokens.weight"};
+constexpr TensorName kOutputNorm = {"output_norm.weight", "norm.weight"};
+constexpr TensorName kOutput = {"output.weight", "lm_head.weight"};
+
+constexpr TensorName kAttentionNorm = {"attn_norm.weight", "input_layernorm.weight"};
+constexpr TensorName kQkv = {"attn_qkv.weight", "self_attn.qkv_proj.weight"};
+constexpr TensorName kQ = {"attn_q.weight", "self_attn.q_proj.weight"};
+constexpr TensorName kK = {"attn_k.weight", "self_attn.k_proj.weight"};
+constexpr TensorName kV = {"attn_v.weight", "self_attn.v_proj.weight"};
+constexpr TensorName kQBias = {"attn_q.bias", "self_attn.q_proj.bias"};
+constexpr TensorName kKBias = {"attn_k.bias", "self_attn.k_proj.bias"};
+constexpr TensorName kVBias = {"attn_v.bias", "self_attn.v_proj.bias"};
+constexpr TensorName kQNorm = {"attn_q_norm.weight", "self_attn.q_norm.weight"};
+constexpr TensorName kKNorm = {"attn_k_norm.weight", "self_attn.k_norm.weight"};
+constexpr TensorName kAttentionOutput = {"attn_output.weight", "self_attn.o_proj.weight"};
+constexpr TensorName kGateUp = {"ffn_up.weight", "mlp.gate_up_proj.weight"};
+constexpr TensorName kGate = {"ffn_gate.weight", "mlp.gate_proj.weight"};
+constexpr TensorName kUp = {"ffn_up.weight", "mlp.up_proj.weight"};
+constexpr TensorName kDown = {"ffn_down.weight", "mlp.down_proj.weight"};
+constexpr TensorName kFfnNorm = {"ffn_norm.weight", "post_attention_layernorm.weight"};
+// Where there are norms after attention and feed-forward too.
+constexpr TensorName kPostAttentionNorm = {"post_attention_norm.weight",
+                                           "post_attention_layernorm.weight"};
+constexpr TensorName kPreFfnNorm = {"ffn_norm.weight", "pre_feedforward_layernorm.weight"};
+constexpr TensorName kPostFfnNorm = {"post_ffw_norm.weight", "post_feedforward_layernorm.weight"};
+
+// Tensors the decoder would have to leave out.
+constexpr TensorName kNotComputed[] = {{"attn_output.bias", "self_attn.o_proj.bias"},
+                                       {"ffn_gate.bias", "mlp.gate_proj.bias"},
+                                       {"ffn_up.bias", "mlp.up_proj.bias"},
+                                       {"ffn_down.bias", "mlp.down_proj.bias"}};
+
+// What may stand before the names of Hugging Face's text models.
+constexpr std::string_view kPrefixes[] = {"model.", "language_model.model.",
+                                          "model.language_model.", ""};
 
 // Panels packed by one team member at a time: small enough that all finish together.
 constexpr int64_t kPanelsPerJob = 16;
@@ -70,10 +113,29 @@ uint64_t hash_name(const std::string& name) {
                     static_cast<int64_t>(name.size()), 0);
 }
 
+// Consecutive rows of a tensor that is stored as one.
+struct Rows {
+  int64_t begin;
+  int64_t end;
+};
+
 // Collects what is to be packed, remembering the first error; then packs it all at once.
 class Loader {
  public:
-  Loader(const TensorSource& file, const ModelDescriptor& model) : file_(file), model_(model) {}
+  Loader(const TensorSource& file, const ModelDescriptor& model)
+      : file_(file), model_(model), prefix_(find_prefix(file, model.storage.naming)) {}
+
+  std::string name_of(const TensorName& name) const {
+    if (is_gguf()) return std::string(name.gguf);
+    if (name.gguf != kOutput.gguf) return prefix_ + std::string(name.hugging_face);
+    const size_t inner = prefix_.starts_with("language_model.") ? sizeof("language_model.") - 1 : 0;
+    return prefix_.substr(0, inner) + std::string(name.hugging_face);
+  }
+  std::string name_of(const TensorName& name, int layer) const {
+    const std::string number = std::to_string(layer) + ".";
+    if (is_gguf()) return "blk." + number + std::string(name.gguf);
+    return prefix_ + "layers." + number + std::string(name.hugging_face);
+  }
 
   std::vector<float> vector(const std::string& name, int64_t size) {
     const TensorView view = find(name, {size});
@@ -84,9 +146,34 @@ class Loader {
     return values;
   }
 
+  std::vector<float> norm(const std::string& name, int64_t size) {
+    std::vector<float> weights = vector(name, size);
+    if (model_.storage.norms_less_one) {
+      for (float& weight : weights) weight += 1.0f;
+    }
+    return weights;
+  }
+
+  // A bias in the order of its matrix's rows, up to a whole panel.
+  std::vector<float> bias(const std::string& name, int64_t size,
+                          const std::vector<int32_t>& row_order) {
+    const std::vector<float> stored = vector(name, size);
+    std::vector<float> ordered((size + kPanelRows - 1) / kPanelRows * kPanelRows, 0.0f);
+    for (int64_t row = 0; row < static_cast<int64_t>(stored.size()); ++row) {
+      ordered[row] = stored[row_order.empty() ? row : row_order[row]];
+    }
+    return ordered;
+  }
+
   void matrix(PackedMatrix& out, const std::string& name, int64_t rows, int64_t columns,
               const std::vector<int32_t>& row_order = {}) {
-    const TensorView view = find(name, {rows, columns});
+    part(out, name, rows, columns, {0, rows}, row_order);
+  }
+
+  // Some rows of a matrix [rows, columns].
+  void part(PackedMatrix& out, const std::string& name, int64_t rows, int64_t columns, Rows part,
+            const std::vector<int32_t>& row_order = {}) {
+    TensorView view = find(name, {rows, columns});
     if (view.data == nullptr) return;
     if (!has_packed_layout(view.dtype)) {
       fail(file_.path() + ": " + name + " is " + std::string(traits(view.dtype).name) +
@@ -94,10 +181,21 @@ class Loader {
            "one of them)");
       return;
     }
+    view.data += part.begin * row_bytes(view.dtype, columns);
+    view.shape[0] = part.end - part.begin;
     matrices_.push_back({&out, view, row_order.empty() ? nullptr : row_order.data(),
-                         hash_name(name), packed_bytes_});
-    packed_bytes_ += whole_lines(PackedMatrix::size_bytes(view.dtype, rows, columns));
+                         hash_name(name) + static_cast<uint64_t>(part.begin), packed_bytes_});
+    packed_bytes_ += whole_lines(PackedMatrix::size_bytes(view.dtype, view.shape[0], columns));
     file_bytes_ += view.num_bytes();
+  }
+
+  // The decoder would leave these out without a word.
+  void refuse_what_is_not_computed(int layer) {
+    for (const TensorName& name : kNotComputed) {
+      const std::string full = name_of(name, layer);
+      if (file_.find_tensor(full) == nullptr) continue;
+      fail(file_.path() + ": tensor '" + full + "' is a bias the engine does not add yet");
+    }
   }
 
   TensorView find(const std::string& name, const std::vector<int64_t>& shape) {
@@ -147,6 +245,17 @@ class Loader {
   int64_t file_bytes() const { return file_bytes_; }
 
  private:
+  bool is_gguf() const { return model_.storage.naming == TensorNaming::kGguf; }
+
+  static std::string find_prefix(const TensorSource& file, TensorNaming naming) {
+    if (naming == TensorNaming::kGguf) return "";
+    for (const std::string_view prefix : kPrefixes) {
+      const std::string name = std::string(prefix) + std::string(kEmbedding.hugging_face);
+      if (file.find_tensor(name) != nullptr) return std::string(prefix);
+    }
+    return std::string(kPrefixes[0]);
+  }
+
   std::vector<PackJob> place(Buffer& memory) {
     std::vector<PackJob> jobs;
     for (const PackedTensor& tensor : matrices_) {
@@ -172,6 +281,7 @@ class Loader {
 
   const TensorSource& file_;
   const ModelDescriptor& model_;
+  const std::string prefix_;
   Status status_;
   std::vector<PackedTensor> matrices_;
   std::atomic<uint64_t> fingerprint_{0};
@@ -180,15 +290,76 @@ class Loader {
 };
 
 // For each packed row in halves order, the row of a file in adjacent-pairs order.
-std::vector<int32_t> adjacent_to_halves(int num_heads, int64_t head_dim) {
+std::vector<int32_t> adjacent_to_halves(int num_heads, int64_t head_dim, int64_t rotated) {
   std::vector<int32_t> order;
   for (int head = 0; head < num_heads; ++head) {
     for (int64_t i = 0; i < head_dim; ++i) {
-      const int64_t source = i < head_dim / 2 ? 2 * i : 2 * (i - head_dim / 2) + 1;
+      int64_t source = i;
+      if (i < rotated) source = i < rotated / 2 ? 2 * i : 2 * (i - rotated / 2) + 1;
       order.push_back(static_cast<int32_t>(head * head_dim + source));
     }
   }
   return order;
+}
+
+// The file's rows of q and k for each of ours; empty where they are the same.
+struct RowOrders {
+  std::vector<int32_t> q;
+  std::vector<int32_t> k;
+};
+
+RowOrders row_orders(const ModelDescriptor& model) {
+  if (model.storage.pairs == RotaryPairs::kHalves) return {};
+  const int64_t rotated = model.rotary.rotated();
+  return {adjacent_to_halves(model.num_heads, model.head_dim, rotated),
+          adjacent_to_halves(model.num_kv_heads, model.head_dim, rotated)};
+}
+
+void name_attention(Loader& loader, const ModelDescriptor& model, const RowOrders& orders,
+                    int layer, LayerWeights& w) {
+  const int64_t d = model.d_model;
+  const int64_t q = model.q_dim();
+  const int64_t kv = model.kv_dim();
+  w.attention_norm = loader.norm(loader.name_of(kAttentionNorm, layer), d);
+  if (model.storage.fused) {
+    const std::string name = loader.name_of(kQkv, layer);
+    loader.part(w.q, name, q + 2 * kv, d, {0, q}, orders.q);
+    loader.part(w.k, name, q + 2 * kv, d, {q, q + kv}, orders.k);
+    loader.part(w.v, name, q + 2 * kv, d, {q + kv, q + 2 * kv});
+  } else {
+    loader.matrix(w.q, loader.name_of(kQ, layer), q, d, orders.q);
+    loader.matrix(w.k, loader.name_of(kK, layer), kv, d, orders.k);
+    loader.matrix(w.v, loader.name_of(kV, layer), kv, d);
+  }
+  if (model.qkv_bias) {
+    w.q_bias = loader.bias(loader.name_of(kQBias, layer), q, orders.q);
+    w.k_bias = loader.bias(loader.name_of(kKBias, layer), kv, orders.k);
+    w.v_bias = loader.bias(loader.name_of(kVBias, layer), kv, {});
+  }
+  if (model.qk_norm) {
+    w.q_norm = loader.norm(loader.name_of(kQNorm, layer), model.head_dim);
+    w.k_norm = loader.norm(loader.name_of(kKNorm, layer), model.head_dim);
+  }
+  loader.matrix(w.attention_output, loader.name_of(kAttentionOutput, layer), d, q);
+  if (model.post_norms) {
+    w.post_attention_norm = loader.norm(loader.name_of(kPostAttentionNorm, layer), d);
+  }
+}
+
+void name_feed_forward(Loader& loader, const ModelDescriptor& model, int layer, LayerWeights& w) {
+  const int64_t d = model.d_model;
+  const int64_t ff = model.d_ff;
+  w.ffn_norm = loader.norm(loader.name_of(model.post_norms ? kPreFfnNorm : kFfnNorm, layer), d);
+  if (model.storage.fused) {
+    const std::string name = loader.name_of(kGateUp, layer);
+    loader.part(w.gate, name, 2 * ff, d, {0, ff});
+    loader.part(w.up, name, 2 * ff, d, {ff, 2 * ff});
+  } else {
+    loader.matrix(w.gate, loader.name_of(kGate, layer), ff, d);
+    loader.matrix(w.up, loader.name_of(kUp, layer), ff, d);
+  }
+  loader.matrix(w.down, loader.name_of(kDown, layer), d, ff);
+  if (model.post_norms) w.post_ffn_norm = loader.norm(loader.name_of(kPostFfnNorm, layer), d);
 }
 
 }  // namespace
@@ -197,33 +368,20 @@ Result<ModelWeights> load_weights(const TensorSource& file, const ModelDescripto
                                   Team& team, const LoadProgress& progress) {
   ModelWeights weights;
   Loader loader(file, model);
-  const int64_t d = model.d_model;
-  std::vector<int32_t> q_order;
-  std::vector<int32_t> k_order;
-  if (model.rotary.pairs == RotaryPairs::kAdjacent) {
-    q_order = adjacent_to_halves(model.num_heads, model.head_dim);
-    k_order = adjacent_to_halves(model.num_kv_heads, model.head_dim);
-  }
+  const RowOrders orders = row_orders(model);
   weights.layers.resize(model.num_layers);
   for (int layer = 0; layer < model.num_layers && loader.status().ok(); ++layer) {
-    LayerWeights& w = weights.layers[layer];
-    const std::string prefix = "blk." + std::to_string(layer) + ".";
-    w.attention_norm = loader.vector(prefix + "attn_norm.weight", d);
-    loader.matrix(w.q, prefix + "attn_q.weight", model.q_dim(), d, q_order);
-    loader.matrix(w.k, prefix + "attn_k.weight", model.kv_dim(), d, k_order);
-    loader.matrix(w.v, prefix + "attn_v.weight", model.kv_dim(), d);
-    loader.matrix(w.attention_output, prefix + "attn_output.weight", d, model.q_dim());
-    w.ffn_norm = loader.vector(prefix + "ffn_norm.weight", d);
-    loader.matrix(w.gate, prefix + "ffn_gate.weight", model.d_ff, d);
-    loader.matrix(w.up, prefix + "ffn_up.weight", model.d_ff, d);
-    loader.matrix(w.down, prefix + "ffn_down.weight", d, model.d_ff);
+    name_attention(loader, model, orders, layer, weights.layers[layer]);
+    name_feed_forward(loader, model, layer, weights.layers[layer]);
+    loader.refuse_what_is_not_computed(layer);
   }
-  weights.output_norm = loader.vector("output_norm.weight", d);
-  weights.embedding = loader.find("token_embd.weight", {model.vocab_size, d});
-  const bool tied = file.find_tensor("output.weight") == nullptr;
-  loader.matrix(weights.output, tied ? "token_embd.weight" : "output.weight", model.vocab_size, d);
+  const std::string embedding = loader.name_of(kEmbedding);
+  const std::string output = model.tied_output ? embedding : loader.name_of(kOutput);
+  weights.output_norm = loader.norm(loader.name_of(kOutputNorm), model.d_model);
+  weights.embedding = loader.find(embedding, {model.vocab_size, model.d_model});
+  loader.matrix(weights.output, output, model.vocab_size, model.d_model);
   if (!loader.status().ok()) return loader.status().error();
-  if (!tied) loader.hash(weights.embedding, "token_embd.weight");
+  if (!model.tied_output) loader.hash(weights.embedding, embedding);
 
   weights.matrix_memory = loader.run(team, progress);
   weights.fingerprint = loader.fingerprint();

@@ -14,17 +14,24 @@
 
 namespace forerun {
 
-// One decoder layer, packed. Matrices are [outputs, inputs].
+// One decoder layer, packed. Matrices are [outputs, inputs]; what the model does not have is empty.
 struct LayerWeights {
   std::vector<float> attention_norm;  // [d_model]
   PackedMatrix q;                     // [num_heads · head_dim, d_model], rows in halves order
   PackedMatrix k;                     // [num_kv_heads · head_dim, d_model], rows in halves order
   PackedMatrix v;                     // [num_kv_heads · head_dim, d_model]
-  PackedMatrix attention_output;      // [d_model, num_heads · head_dim]
-  std::vector<float> ffn_norm;        // [d_model]
-  PackedMatrix gate;                  // [d_ff, d_model]
-  PackedMatrix up;                    // [d_ff, d_model]
-  PackedMatrix down;                  // [d_model, d_ff]
+  std::vector<float> q_bias;          // of the panels of q, zero beyond its rows; also:
+  std::vector<float> k_bias;
+  std::vector<float> v_bias;
+  std::vector<float> q_norm;               // [head_dim], the same for every head
+  std::vector<float> k_norm;               // [head_dim]
+  PackedMatrix attention_output;           // [d_model, num_heads · head_dim]
+  std::vector<float> post_attention_norm;  // [d_model]
+  std::vector<float> ffn_norm;             // [d_model]
+  PackedMatrix gate;                       // [d_ff, d_model]
+  PackedMatrix up;                         // [d_ff, d_model]
+  PackedMatrix down;                       // [d_model, d_ff]
+  std::vector<float> post_ffn_norm;        // [d_model]
 };
 
 struct ModelWeights {

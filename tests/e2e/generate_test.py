@@ -245,7 +245,7 @@ class Generate(forerun.TestCase):
         model = tiny_model.model
         self.assert_refused(
             model(general__architecture="mamba"),
-            "bad.gguf: architecture 'mamba' is not known; the engine runs: llama",
+            "bad.gguf: architecture 'mamba' is not known; the engine runs: Llama",
         )
         self.assert_refused(model(general__architecture="m\x1b[2Jamba"), "'m\\x1b[2Jamba'")
         self.assert_refused(

@@ -13,7 +13,7 @@ in code. For the tensor NAME, with s = FNV-1a-64(bytes of NAME), element i (row-
     u     = (x >> 40) * 2^-24        in [0, 1), exact in float32
     r     = 2 u - 1                  in [-1, 1), exact in float32
     value = r * 0.1                  for a matrix
-            r                        for token_embd.weight
+            r                        for token_embd.weight and a bias
             1 + r * 0.1              for a norm; rounded after the product and after the sum, so a
                                      compiler must not contract it to a fused multiply-add
 
@@ -124,9 +124,9 @@ def hashed_tensor(name, shape):
     x = z ^ (z >> np.uint64(31))
     u = (x >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
     r = np.float32(2) * u - np.float32(1)
-    if len(shape) == 1:
+    if "norm" in name:
         return np.float32(1) + r * np.float32(0.1)
-    if name != "token_embd.weight":
+    if name != "token_embd.weight" and not name.endswith(".bias"):
         r = r * np.float32(0.1)
     return r.reshape(shape)
 

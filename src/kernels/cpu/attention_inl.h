@@ -58,6 +58,12 @@ void store_key_value(const float* key, const float* value, int64_t head_dim, int
 template <class Dot>
 constexpr int64_t kWeightStride = kPartitionTokens * sizeof(float) / sizeof(typename Dot::Operand);
 
+inline void cap_scores(float* scores, float cap, int64_t page_begin, int64_t page_end) {
+  for (int64_t i = page_begin * kPageTokens; i < page_end * kPageTokens; i += 16) {
+    soft_capped(F32x16::load(scores + i), cap).store(scores + i);
+  }
+}
+
 // Masks positions outside [first, last] and turns scores into weights, over pages
 // [page_begin, page_end) of the partition. Returns through maximum and sum.
 template <class Dot>
@@ -147,6 +153,9 @@ void attention_pass(AttentionPass& pass) {
                 scores + page * kPageTokens);
   }
   for (int r = 0; r < pass.num_rows; ++r) {
+    if (pass.soft_cap > 0.0f) {
+      cap_scores(scores + r * kPartitionTokens, pass.soft_cap, page_begin, page_end);
+    }
     weigh_row<Dot>(scores + r * kPartitionTokens, begin, pass.first[r], pass.last[r], page_begin,
                    page_end, &pass.maximum[r], &pass.sum[r]);
   }

@@ -290,5 +290,14 @@ F32x16 exp2(F32x16 x) {
   return p.scale_by_power(whole).replace_where_less(x, lowest, F32x16::zero());
 }
 
+// cap · tanh(x / cap), right to about 2^-22 of the cap; NaN where x is not finite.
+inline F32x16 soft_capped(F32x16 x, float cap) {
+  const F32x16 one = F32x16::broadcast(1.0f);
+  // tanh(t) = (e^2t − 1) / (e^2t + 1)
+  const F32x16 power = exp2(x * F32x16::broadcast(2.0f * 1.44269504f / cap));
+  const F32x16 capped = (power - one) / (power + one) * F32x16::broadcast(cap);
+  return F32x16::fma(x, F32x16::zero(), capped);
+}
+
 }  // namespace
 }  // namespace forerun

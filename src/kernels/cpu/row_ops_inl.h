@@ -61,6 +61,28 @@ inline void silu_mul(const float* gate, const float* up, int64_t size, float* ou
   }
 }
 
+inline void gelu_tanh_mul(const float* gate, const float* up, int64_t size, float* out) {
+  const F32x16 one = F32x16::broadcast(1.0f);
+  const F32x16 cubic = F32x16::broadcast(0.044715f);
+  // x/2 · (1 + tanh(t)) = x / (1 + e^−2t); −2 · √(2/π) · log2(e)
+  const F32x16 factor = F32x16::broadcast(-2.302208198f);
+  for (int64_t i = 0; i < size; i += 16) {
+    const F32x16 g = F32x16::load(gate + i);
+    const F32x16 exponential = exp2(g * F32x16::fma(g * g, cubic, one) * factor);
+    (g / (one + exponential) * F32x16::load(up + i)).store(out + i);
+  }
+}
+
+inline void add(const float* x, int64_t size, float* out) {
+  for (int64_t i = 0; i < size; i += 16) {
+    (F32x16::load(out + i) + F32x16::load(x + i)).store(out + i);
+  }
+}
+
+inline void soft_cap(float cap, int64_t size, float* x) {
+  for (int64_t i = 0; i < size; i += 16) soft_capped(F32x16::load(x + i), cap).store(x + i);
+}
+
 inline void rope(const float* cosine, const float* sine, float factor, int64_t size, float* x) {
   const int64_t half = size / 2;
   for (int64_t i = 0; i < half; ++i) {
@@ -71,7 +93,7 @@ inline void rope(const float* cosine, const float* sine, float factor, int64_t s
   }
 }
 
-constexpr RowOps kRowOps = {rms_norm, quantize_row, silu_mul, rope};
+constexpr RowOps kRowOps = {rms_norm, quantize_row, silu_mul, gelu_tanh_mul, add, soft_cap, rope};
 
 }  // namespace
 }  // namespace forerun
