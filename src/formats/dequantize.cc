@@ -3,82 +3,56 @@
 #include "base/check.h"
 #include "formats/byte_reader.h"
 #include "tensor/float16.h"
+#include "tensor/quant_block.h"
 
 namespace forerun {
 namespace {
-
-float load_f16(const uint8_t* bytes) {
-  return f16_to_f32(load_little_endian<uint16_t>(bytes));
-}
 
 float f32_element(const uint8_t* bytes) {
   return load_little_endian<float>(bytes);
 }
 float f16_element(const uint8_t* bytes) {
-  return load_f16(bytes);
+  return f16_to_f32(load_little_endian<uint16_t>(bytes));
 }
 float bf16_element(const uint8_t* bytes) {
   return bf16_to_f32(load_little_endian<uint16_t>(bytes));
 }
 
 template <float (*element)(const uint8_t*)>
-void single(const uint8_t* block, float* out) {
-  *out = element(block);
+void elements(const uint8_t* row, int64_t count, int element_bytes, float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = element(row + i * element_bytes);
 }
 
-void q8_0_block(const uint8_t* block, float* out) {
-  const float scale = load_f16(block);
-  for (int i = 0; i < 32; ++i) out[i] = scale * static_cast<int8_t>(block[2 + i]);
-}
-
-void q4_0_block(const uint8_t* block, float* out) {
-  const float scale = load_f16(block);
-  for (int i = 0; i < 16; ++i) {
-    const uint8_t pair = block[2 + i];
-    out[i] = scale * static_cast<float>((pair & 15) - 8);
-    out[i + 16] = scale * static_cast<float>((pair >> 4) - 8);
+void quantized_block(const QuantTraits& type, const uint8_t* stored, float* out) {
+  QuantBlock block;
+  decode_block(type.dtype, stored, block);
+  for (int i = 0; i < type.block_inputs; i += type.scale_inputs) {
+    float scale = f16_to_f32(block.scale);
+    float min = type.has_min ? f16_to_f32(block.min) : 0.0f;
+    if (type.has_sub_scales()) {
+      scale *= block.sub_scales[i / type.scale_inputs];
+      if (type.has_min) min *= block.sub_mins[i / type.scale_inputs];
+    }
+    for (int j = i; j < i + type.scale_inputs; ++j) {
+      const float value = scale * static_cast<float>(level_of(type, block.numbers[j]));
+      out[j] = type.has_min ? value + min : value;
+    }
   }
-}
-
-void q4_1_block(const uint8_t* block, float* out) {
-  const float scale = load_f16(block);
-  const float min = load_f16(block + 2);
-  for (int i = 0; i < 16; ++i) {
-    const uint8_t pair = block[4 + i];
-    out[i] = scale * static_cast<float>(pair & 15) + min;
-    out[i + 16] = scale * static_cast<float>(pair >> 4) + min;
-  }
-}
-
-using BlockFunction = void (*)(const uint8_t* block, float* out);
-
-BlockFunction block_function(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return single<f32_element>;
-    case DType::kF16:
-      return single<f16_element>;
-    case DType::kBF16:
-      return single<bf16_element>;
-    case DType::kQ8_0:
-      return q8_0_block;
-    case DType::kQ4_0:
-      return q4_0_block;
-    case DType::kQ4_1:
-      return q4_1_block;
-  }
-  CHECK(false, "unknown dtype");
 }
 
 }  // namespace
 
 void dequantize_row(DType dtype, const uint8_t* row, int64_t num_elements, float* out) {
-  const DTypeTraits& type = traits(dtype);
-  CHECK(num_elements % type.block_elements == 0, "a row is a whole number of blocks");
-  const BlockFunction dequantize = block_function(dtype);
-  for (int64_t i = 0; i < num_elements; i += type.block_elements) {
-    dequantize(row, out + i);
-    row += type.block_bytes;
+  const DTypeTraits& stored = traits(dtype);
+  CHECK(num_elements % stored.block_elements == 0, "a row is a whole number of blocks");
+  if (dtype == DType::kF32) return elements<f32_element>(row, num_elements, 4, out);
+  if (dtype == DType::kF16) return elements<f16_element>(row, num_elements, 2, out);
+  if (dtype == DType::kBF16) return elements<bf16_element>(row, num_elements, 2, out);
+  const QuantTraits* type = find_quant_traits(dtype);
+  CHECK(type != nullptr, "unknown dtype");
+  for (int64_t i = 0; i < num_elements; i += stored.block_elements) {
+    quantized_block(*type, row, out + i);
+    row += stored.block_bytes;
   }
 }
 

@@ -12,9 +12,6 @@
 namespace forerun {
 namespace {
 
-constexpr DType kEveryDType[] = {DType::kF32,  DType::kF16,  DType::kBF16,
-                                 DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
-
 std::optional<DType> dtype_named(const std::string& name) {
   for (const DType dtype : kEveryDType) {
     if (traits(dtype).name == name) return dtype;

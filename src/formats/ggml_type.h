@@ -25,7 +25,7 @@ const GgmlType* find_ggml_type(uint32_t id);
 
 const GgmlType& ggml_type_of(DType dtype);
 
-// "F32, F16, Q4_0, Q4_1, Q8_0, BF16"
+// "F32, F16, Q4_0, …": the names, in the order of their numbers.
 std::string supported_ggml_types();
 
 }  // namespace forerun

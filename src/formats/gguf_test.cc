@@ -306,9 +306,10 @@ TEST(Gguf, RefusesOddShapes) {
 
 TEST(Gguf, RefusesTypesItDoesNotKnow) {
   const std::string supported =
-      "F32, F16, Q4_0, Q4_1, Q8_0, BF16 are supported (quantise the original again to one of them)";
-  expect_error(RawFile(3, 1, 0).tensor("w", {256}, 12, 0).data(144),
-               "tensor 'w' has type Q4_K; " + supported);
+      "F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, BF16 "
+      "are supported (quantise the original again to one of them)";
+  expect_error(RawFile(3, 1, 0).tensor("w", {256}, 16, 0).data(66),
+               "tensor 'w' has type IQ2_XXS; " + supported);
   expect_error(RawFile(3, 1, 0).tensor("w", {256}, 31, 0).data(144),
                "tensor 'w' has type Q4_0_4_4; " + supported);
   expect_error(RawFile(3, 1, 0).tensor("w", {256}, 99, 0).data(144),
@@ -319,11 +320,11 @@ TEST(Gguf, RefusesTypesItDoesNotKnow) {
 
 TEST(Gguf, ListsUnsupportedTypesWhenAsked) {
   RawFile file(3, 1, 0);
-  file.tensor("w", {256, 2}, 12, 0).data(288);
+  file.tensor("w", {256, 2}, 16, 0).data(132);
   const Result<Gguf> gguf = Gguf::parse(file.bytes(), "x.gguf", GgufTypes::kAny);
   ASSERT_TRUE(gguf.ok()) << gguf.error().message;
-  EXPECT_EQ(gguf->tensors()[0].type->name, "Q4_K");
-  EXPECT_EQ(gguf->tensors()[0].size_bytes, 288u);
+  EXPECT_EQ(gguf->tensors()[0].type->name, "IQ2_XXS");
+  EXPECT_EQ(gguf->tensors()[0].size_bytes, 132u);
   EXPECT_EQ(gguf->tensors()[0].view.data, nullptr);
 }
 

@@ -1,5 +1,8 @@
 // One core's speed of the products and of attention, for every variant the machine has:
 //   matmul/<variant>/<type>/<rows>/<cache or memory>    fraction: of the measured int8 rate
+//                                                       read: of the measured read rate, counting
+//                                                       the bytes a file has
+//   pack/<type>                                         of a matrix in the cache, by one core
 //   attention/<variant>/<query rows>/<cache or memory>  bytes: of keys and values
 #include <benchmark/benchmark.h>
 
@@ -14,11 +17,17 @@
 namespace forerun {
 namespace {
 
-constexpr int64_t kInputs = 576;
+// Whole blocks of every type.
+constexpr int64_t kInputs = 768;
 constexpr int64_t kOutputs = 1536;
-// Matrices one after the other, as a step reads layers: one stays in the cache, 96 come from
-// memory.
-constexpr int kMatricesInMemory = 96;
+// Matrices one after the other, as a step reads layers: one stays in the cache, this many bytes
+// come from memory.
+constexpr int64_t kBytesInMemory = 160 << 20;
+
+struct Ceilings {
+  double int8_gmacs;
+  double read_gb_s;
+};
 
 struct MatmulOperands {
   MatmulOperands(DType dtype, int num_matrices, int64_t num_rows)
@@ -26,6 +35,7 @@ struct MatmulOperands {
         scale(num_rows * kInputs / kBlockInputs, 0.01f),
         sum(scale.size(), kBlockInputs),
         scaled_sum(scale.size(), 0.32f),
+        half_sum(2 * scale.size(), 16),
         dense(num_rows * kInputs, 0.01f),
         out(num_rows * kOutputs) {
     for (int i = 0; i < num_matrices; ++i) weights.emplace_back(dtype, kOutputs, kInputs);
@@ -33,7 +43,8 @@ struct MatmulOperands {
     for (PackedMatrix& weight : weights) {
       weight.pack({dtype, {kOutputs, kInputs}, source.data()}, {0, weight.panels()});
     }
-    args.quantized = {values.data(), scale.data(), sum.data(), scaled_sum.data(), kInputs};
+    args.quantized = {values.data(),     scale.data(),    sum.data(),
+                      scaled_sum.data(), half_sum.data(), kInputs};
     args.dense = dense.data();
     args.dense_stride = kInputs;
     args.num_rows = num_rows;
@@ -47,13 +58,16 @@ struct MatmulOperands {
   std::vector<float> scale;
   std::vector<int32_t> sum;
   std::vector<float> scaled_sum;
+  std::vector<int16_t> half_sum;
   std::vector<float> dense;
   std::vector<float> out;
   MatmulArgs args;
 };
 
-void bench_matmul(benchmark::State& state, Isa isa, DType dtype, int64_t num_rows, int num_matrices,
-                  double peak_gmacs) {
+void bench_matmul(benchmark::State& state, Isa isa, DType dtype, int64_t num_rows, bool in_memory,
+                  const Ceilings& ceilings) {
+  const int64_t matrix_bytes = kOutputs * row_bytes(dtype, kInputs);
+  const auto num_matrices = static_cast<int>(in_memory ? kBytesInMemory / matrix_bytes : 1);
   MatmulOperands operands(dtype, num_matrices, num_rows);
   const MatmulFunction matmul = kernel_table(isa).matmul;
   size_t next = 0;
@@ -65,8 +79,21 @@ void bench_matmul(benchmark::State& state, Isa isa, DType dtype, int64_t num_row
   }
   const double macs = static_cast<double>(state.iterations() * num_rows * kInputs * kOutputs);
   state.counters["fraction"] =
-      benchmark::Counter(macs / 1e9 / peak_gmacs, benchmark::Counter::kIsRate);
-  state.SetBytesProcessed(state.iterations() * kOutputs * row_bytes(dtype, kInputs));
+      benchmark::Counter(macs / 1e9 / ceilings.int8_gmacs, benchmark::Counter::kIsRate);
+  const auto bytes = static_cast<double>(state.iterations() * matrix_bytes);
+  state.counters["read"] =
+      benchmark::Counter(bytes / 1e9 / ceilings.read_gb_s, benchmark::Counter::kIsRate);
+  state.SetBytesProcessed(state.iterations() * matrix_bytes);
+}
+
+void bench_pack(benchmark::State& state, DType dtype) {
+  const std::vector<uint8_t> source(kOutputs * row_bytes(dtype, kInputs), 0x11);
+  PackedMatrix matrix(dtype, kOutputs, kInputs);
+  for (auto _ : state) {
+    matrix.pack({dtype, {kOutputs, kInputs}, source.data()}, {0, matrix.panels()});
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(source.size()));
 }
 
 void bench_attention(benchmark::State& state, Isa isa, int num_rows, int num_partitions) {
@@ -108,18 +135,25 @@ void bench_attention(benchmark::State& state, Isa isa, int num_rows, int num_par
 
 void register_all() {
   Team alone(1);
+  const double read_gb_s = ReadPeak(alone).measure_gb_s();
+  for (const DType dtype : kEveryDType) {
+    if (dtype == DType::kBF16) continue;
+    benchmark::RegisterBenchmark(("pack/" + std::string(traits(dtype).name)).c_str(),
+                                 [=](benchmark::State& state) { bench_pack(state, dtype); });
+  }
   for (const Isa isa : available_isas()) {
-    const double peak = measure_int8_gmacs(isa, alone);
+    const Ceilings ceilings{measure_int8_gmacs(isa, alone), read_gb_s};
     const std::string name(isa_name(isa));
-    for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kF16}) {
+    for (const DType dtype : kEveryDType) {
+      if (dtype == DType::kBF16) continue;
       for (const int64_t rows : {1, 2, 4, 8, 12, 16, 512}) {
-        for (const int matrices : {1, kMatricesInMemory}) {
+        for (const bool in_memory : {false, true}) {
           benchmark::RegisterBenchmark(
               ("matmul/" + name + "/" + std::string(traits(dtype).name) + "/" +
-               std::to_string(rows) + (matrices == 1 ? "/cache" : "/memory"))
+               std::to_string(rows) + (in_memory ? "/memory" : "/cache"))
                   .c_str(),
               [=](benchmark::State& state) {
-                bench_matmul(state, isa, dtype, rows, matrices, peak);
+                bench_matmul(state, isa, dtype, rows, in_memory, ceilings);
               });
         }
       }

@@ -20,10 +20,15 @@ namespace forerun {
 //
 // Order of the arithmetic, the same for every num_rows and instruction set (so a row's bits depend
 // on nothing but the row and the weight):
-//   quantised, per block of 32 in ascending order, with I the exact integer dot product:
-//     Q4_0  acc = fma(float(I − 8·sum),   scale_w · scale_x, acc)
-//     Q8_0  acc = fma(float(I − 128·sum), scale_w · scale_x, acc)
-//     Q4_1  acc = fma(float(I), scale_w · scale_x, acc);  acc = fma(min_w, scaled_sum_x, acc)
+//   quantised, per block of 32 inputs in ascending order, with d, m, s, t and levels as
+//   tensor/quant_block.h names them, scale = d or d·s, min = m or m·t (f16 → f32, one product):
+//     a scale for all 32   I the exact integer Σ level·x
+//       acc = fma(float(I), scale · scale_x, acc);  with a minimum: acc = fma(min, scaled_sum_x,
+//       acc)
+//     a scale for each 16 (Q2_K, Q3_K, Q6_K)   I0 and I1 the same of each half
+//       term = float(I0) · scale_0;  term = fma(float(I1), scale_1, term)
+//       with a minimum: term = fma(float(t0·half_sum_0 + t1·half_sum_1), m, term)
+//       acc = fma(term, scale_x, acc)
 //   dense: acc = fma(x[i], weight[i], acc) in ascending i
 struct MatmulArgs {
   const PackedMatrix* weight = nullptr;

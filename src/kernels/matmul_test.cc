@@ -7,13 +7,46 @@
 
 #include "kernels/test_cases.h"
 #include "tensor/float16.h"
+#include "tensor/quant_block.h"
 
 namespace forerun {
 namespace {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kUntouched = -12345.0f;
-constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
+
+// A type and where a stored block keeps its f16 scale and minimum.
+struct Stored {
+  DType dtype;
+  int scale_at;
+  int min_at = -1;
+};
+constexpr Stored kQuantised[] = {{DType::kQ8_0, 0},   {DType::kQ4_0, 0},    {DType::kQ4_1, 0, 2},
+                                 {DType::kQ5_0, 0},   {DType::kQ5_1, 0, 2}, {DType::kQ2_K, 80, 82},
+                                 {DType::kQ3_K, 108}, {DType::kQ4_K, 0, 2}, {DType::kQ5_K, 0, 2},
+                                 {DType::kQ6_K, 208}, {DType::kIQ4_NL, 0},  {DType::kIQ4_XS, 0}};
+
+std::vector<DType> quantised_dtypes() {
+  std::vector<DType> dtypes;
+  for (const Stored& stored : kQuantised) dtypes.push_back(stored.dtype);
+  return dtypes;
+}
+std::vector<DType> all_dtypes() {
+  std::vector<DType> dtypes = quantised_dtypes();
+  dtypes.insert(dtypes.end(), {DType::kF32, DType::kF16});
+  return dtypes;
+}
+Stored stored(DType dtype) {
+  for (const Stored& row : kQuantised) {
+    if (row.dtype == dtype) return row;
+  }
+  return {dtype, 0};
+}
+// At least `columns`, in whole blocks of the type.
+int64_t whole_columns(DType dtype, int64_t columns) {
+  const int64_t block = traits(dtype).block_elements;
+  return (columns + block - 1) / block * block;
+}
 
 bool is_dense(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16;
@@ -52,13 +85,10 @@ struct Source {
   }
 };
 
-int quants_at(DType dtype) {
-  return dtype == DType::kQ4_1 ? 4 : 2;
-}
-
 void set_scales(Source& source, int64_t row, int64_t b, float scale, float min) {
-  write_f16(source.block(row, b), scale);
-  if (source.dtype == DType::kQ4_1) write_f16(source.block(row, b) + 2, min);
+  const Stored place = stored(source.dtype);
+  write_f16(source.block(row, b) + place.scale_at, scale);
+  if (place.min_at >= 0) write_f16(source.block(row, b) + place.min_at, min);
 }
 
 Source random_source(DType dtype, int64_t rows, int64_t columns, uint32_t seed) {
@@ -73,7 +103,7 @@ Source random_source(DType dtype, int64_t rows, int64_t columns, uint32_t seed) 
       } else if (dtype == DType::kF16) {
         write_f16(block, value);
       } else {
-        for (int i = quants_at(dtype); i < traits(dtype).block_bytes; ++i) {
+        for (int i = 0; i < traits(dtype).block_bytes; ++i) {
           block[i] = static_cast<uint8_t>(random.integer(0, 255));
         }
         set_scales(source, row, b, value * 0.05f, random.uniform(-0.1f, 0.1f));
@@ -81,14 +111,6 @@ Source random_source(DType dtype, int64_t rows, int64_t columns, uint32_t seed) 
     }
   }
   return source;
-}
-
-// The integer that stands for input i of a quantised block: w = scale · quant (+ min).
-int quant(DType dtype, const uint8_t* block, int i) {
-  const uint8_t* quants = block + quants_at(dtype);
-  if (dtype == DType::kQ8_0) return static_cast<int8_t>(quants[i]);
-  const int nibble = i < 16 ? quants[i] & 0x0f : quants[i - 16] >> 4;
-  return dtype == DType::kQ4_0 ? nibble - 8 : nibble;
 }
 
 float dense_weight(const Source& source, int64_t row, int64_t i) {
@@ -108,6 +130,7 @@ struct Activations {
   std::vector<float> scale;
   std::vector<int32_t> sum;
   std::vector<float> scaled_sum;
+  std::vector<int16_t> half_sum;
 
   Activations(int64_t num_rows, int64_t num_columns)
       : rows(num_rows),
@@ -117,7 +140,8 @@ struct Activations {
         values(rows * columns),
         scale(rows * columns / 32),
         sum(scale.size()),
-        scaled_sum(scale.size()) {}
+        scaled_sum(scale.size()),
+        half_sum(2 * scale.size()) {}
 
   float& dense_at(int64_t row, int64_t i) { return dense[row * dense_stride + i]; }
   float dense_at(int64_t row, int64_t i) const { return dense[row * dense_stride + i]; }
@@ -125,13 +149,16 @@ struct Activations {
   // After values and scales are set.
   void complete() {
     for (size_t b = 0; b < sum.size(); ++b) {
-      sum[b] = 0;
-      for (int i = 0; i < 32; ++i) sum[b] += values[b * 32 + i];
+      for (const size_t half : {2 * b, 2 * b + 1}) {
+        half_sum[half] = 0;
+        for (int i = 0; i < 16; ++i) half_sum[half] += values[half * 16 + i];
+      }
+      sum[b] = half_sum[2 * b] + half_sum[2 * b + 1];
       scaled_sum[b] = scale[b] * static_cast<float>(sum[b]);
     }
   }
   QuantizedRows quantized() {
-    return {values.data(), scale.data(), sum.data(), scaled_sum.data(), columns};
+    return {values.data(), scale.data(), sum.data(), scaled_sum.data(), half_sum.data(), columns};
   }
 };
 
@@ -147,24 +174,87 @@ Activations random_activations(int64_t rows, int64_t columns, uint32_t seed) {
   return x;
 }
 
-// One output in the order matmul.h states.
-float ordered_product(const Source& source, const Activations& x, int64_t row, int64_t column) {
-  float acc = 0.0f;
-  if (is_dense(source.dtype)) {
-    for (int64_t i = 0; i < x.columns; ++i) {
-      acc = std::fma(x.dense_at(row, i), dense_weight(source, column, i), acc);
-    }
-    return acc;
-  }
+// A quantised column of the weight, taken apart.
+std::vector<QuantBlock> decoded(const Source& source, int64_t column) {
+  std::vector<QuantBlock> blocks(source.blocks());
   for (int64_t b = 0; b < source.blocks(); ++b) {
-    const uint8_t* block = source.block(column, b);
-    const int64_t index = row * source.blocks() + b;
-    int32_t dot = 0;
-    for (int i = 0; i < 32; ++i) dot += quant(source.dtype, block, i) * x.values[index * 32 + i];
-    acc = std::fma(static_cast<float>(dot), read_f16(block) * x.scale[index], acc);
-    if (source.dtype == DType::kQ4_1) acc = std::fma(read_f16(block + 2), x.scaled_sum[index], acc);
+    decode_block(source.dtype, source.block(column, b), blocks[b]);
+  }
+  return blocks;
+}
+
+// Its part of 32 inputs, `at` being the first within the block.
+struct Part {
+  const QuantTraits& type;
+  const QuantBlock& block;
+  int at;
+
+  int first_scale() const { return at / type.scale_inputs; }
+  float scale(int i) const {
+    const float d = f16_to_f32(block.scale);
+    return type.has_sub_scales() ? d * block.sub_scales[first_scale() + i] : d;
+  }
+  float min() const {
+    const float m = f16_to_f32(block.min);
+    return type.has_sub_scales() ? m * block.sub_mins[first_scale()] : m;
+  }
+  // Of inputs [begin, end).
+  float dot(const int8_t* x, int begin, int end) const {
+    int32_t sum = 0;
+    for (int i = begin; i < end; ++i) sum += level_of(type, block.numbers[at + i]) * x[i];
+    return static_cast<float>(sum);
+  }
+};
+
+// Block `index` of the activations added to an output, in the order matmul.h states.
+float add_block(const Part& part, const Activations& x, int64_t index, float acc) {
+  const int8_t* values = x.values.data() + index * 32;
+  if (part.type.scale_inputs == 32) {
+    acc = std::fma(part.dot(values, 0, 32), part.scale(0) * x.scale[index], acc);
+    return part.type.has_min ? std::fma(part.min(), x.scaled_sum[index], acc) : acc;
+  }
+  float term = part.dot(values, 0, 16) * part.scale(0);
+  term = std::fma(part.dot(values, 16, 32), part.scale(1), term);
+  if (part.type.has_min) {
+    const int8_t* mins = part.block.sub_mins + part.first_scale();
+    const int32_t sums = mins[0] * x.half_sum[2 * index] + mins[1] * x.half_sum[2 * index + 1];
+    term = std::fma(static_cast<float>(sums), f16_to_f32(part.block.min), term);
+  }
+  return std::fma(term, x.scale[index], acc);
+}
+
+float dense_product(const Source& source, const Activations& x, int64_t row, int64_t column) {
+  float acc = 0.0f;
+  for (int64_t i = 0; i < x.columns; ++i) {
+    acc = std::fma(x.dense_at(row, i), dense_weight(source, column, i), acc);
   }
   return acc;
+}
+
+// Every output in the order matmul.h states.
+std::vector<float> ordered_products(const Source& source, const Activations& x) {
+  std::vector<float> out(x.rows * source.rows);
+  const int64_t blocks = x.columns / 32;
+  for (int64_t column = 0; column < source.rows; ++column) {
+    if (is_dense(source.dtype)) {
+      for (int64_t row = 0; row < x.rows; ++row) {
+        out[row * source.rows + column] = dense_product(source, x, row, column);
+      }
+      continue;
+    }
+    const QuantTraits& type = *find_quant_traits(source.dtype);
+    const std::vector<QuantBlock> weights = decoded(source, column);
+    for (int64_t row = 0; row < x.rows; ++row) {
+      float& acc = out[row * source.rows + column];
+      for (int64_t b = 0; b < blocks; ++b) {
+        const int64_t input = b * 32;
+        const Part part{type, weights[input / type.block_inputs],
+                        static_cast<int>(input % type.block_inputs)};
+        acc = add_block(part, x, row * blocks + b, acc);
+      }
+    }
+  }
+  return out;
 }
 
 struct Bounded {
@@ -172,38 +262,36 @@ struct Bounded {
   double tolerance;
 };
 
-// One output in double, element by element. Each of the kernel's float operations errs by at most
-// 2^-24 of a partial sum, which is at most the sum of the magnitudes.
-Bounded exact_product(const Source& source, const Activations& x, int64_t row, int64_t column) {
+// One output in double, element by element, from the values tests/golden holds the types to. Each
+// of the kernel's float operations errs by at most 2^-24 of a partial sum, which is at most the sum
+// of the magnitudes; a scale and a minimum may each have been rounded before.
+Bounded exact_product(const Source& source, const std::vector<QuantBlock>& weights,
+                      const Activations& x, int64_t row, int64_t column) {
   double value = 0.0;
   double magnitude = 0.0;
   const auto add = [&](double term) {
     value += term;
     magnitude += std::fabs(term);
   };
+  const QuantTraits* type = find_quant_traits(source.dtype);
   for (int64_t i = 0; i < x.columns; ++i) {
     const int64_t at = row * x.columns + i;
-    if (is_dense(source.dtype)) {
+    if (type == nullptr) {
       add(double{x.dense_at(row, i)} * dense_weight(source, column, i));
       continue;
     }
-    const uint8_t* block = source.block(column, i / 32);
-    double weight = double{read_f16(block)} * quant(source.dtype, block, static_cast<int>(i % 32));
-    if (source.dtype == DType::kQ4_1) weight += read_f16(block + 2);
-    add(double{x.scale[at / 32]} * x.values[at] * weight);
-  }
-  const double operations = is_dense(source.dtype) ? x.columns : 2 * source.blocks() + 2;
-  return {value, operations * 0x1p-24 * magnitude};
-}
-
-std::vector<float> ordered_products(const Source& source, const Activations& x) {
-  std::vector<float> out(x.rows * source.rows);
-  for (int64_t row = 0; row < x.rows; ++row) {
-    for (int64_t column = 0; column < source.rows; ++column) {
-      out[row * source.rows + column] = ordered_product(source, x, row, column);
+    const QuantBlock& block = weights[i / type->block_inputs];
+    const auto in_block = static_cast<int>(i % type->block_inputs);
+    const int sub = in_block / type->scale_inputs;
+    const double activation = double{x.scale[at / 32]} * x.values[at];
+    const double scale = type->has_sub_scales() ? block.sub_scales[sub] : 1;
+    add(activation * f16_to_f32(block.scale) * scale * level_of(*type, block.numbers[in_block]));
+    if (type->has_min) {
+      add(activation * f16_to_f32(block.min) * (type->has_sub_scales() ? block.sub_mins[sub] : 1));
     }
   }
-  return out;
+  const double operations = type == nullptr ? x.columns : 4 * x.columns / 32 + 3;
+  return {value, operations * 0x1p-24 * magnitude};
 }
 
 // An output with one row and 16 columns more than the product may touch.
@@ -267,11 +355,15 @@ struct Reference {
 std::vector<Reference> make_references() {
   std::vector<Reference> references;
   uint32_t seed = 0;
-  for (const DType dtype : kDTypes) {
+  for (const DType dtype : all_dtypes()) {
+    int64_t last_columns = 0;
     for (const Shape shape : kShapes) {
       ++seed;
-      Source source = random_source(dtype, shape.rows, shape.columns, seed);
-      Activations x = random_activations(/*rows=*/256, shape.columns, seed + 1000);
+      const int64_t columns = whole_columns(dtype, shape.columns);
+      if (columns == last_columns) continue;
+      last_columns = columns;
+      Source source = random_source(dtype, shape.rows, columns, seed);
+      Activations x = random_activations(/*rows=*/256, columns, seed + 1000);
       std::vector<float> ordered = ordered_products(source, x);
       PackedMatrix matrix = source.packed();
       references.push_back(
@@ -291,9 +383,11 @@ TEST_P(Matmul, IsNearTheExactProductOfTheSourceBlocks) {
     SCOPED_TRACE(describe(reference.source));
     constexpr int64_t kRows = 19;
     Output out = product(GetParam(), reference.matrix, reference.x, 0, kRows);
-    for (int64_t row = 0; row < kRows; ++row) {
-      for (int64_t column = 0; column < reference.source.rows; ++column) {
-        const Bounded exact = exact_product(reference.source, reference.x, row, column);
+    for (int64_t column = 0; column < reference.source.rows; ++column) {
+      std::vector<QuantBlock> weights;
+      if (!is_dense(reference.source.dtype)) weights = decoded(reference.source, column);
+      for (int64_t row = 0; row < kRows; ++row) {
+        const Bounded exact = exact_product(reference.source, weights, reference.x, row, column);
         ASSERT_NEAR(out.row(row)[column], exact.value, exact.tolerance);
       }
     }
@@ -452,9 +546,13 @@ void fill(Source& source, Activations& x, const Extreme& extreme) {
   for (int64_t row = 0; row < source.rows; ++row) {
     for (int64_t b = 0; b < source.blocks(); ++b) {
       uint8_t* block = source.block(row, b);
-      for (int i = quants_at(source.dtype); i < traits(source.dtype).block_bytes; ++i) {
+      const Stored place = stored(source.dtype);
+      const float scale = read_f16(block + place.scale_at);
+      const float min = place.min_at >= 0 ? read_f16(block + place.min_at) : 0.0f;
+      for (int i = 0; i < traits(source.dtype).block_bytes; ++i) {
         block[i] = extreme.weights[i % extreme.weights.size()];
       }
+      set_scales(source, row, b, scale, min);
     }
   }
   for (size_t i = 0; i < x.values.size(); ++i)
@@ -490,9 +588,9 @@ void expect_ordered(const MatmulVariant& variant, const Source& source, Activati
 }
 
 TEST_P(Matmul, IsExactAtTheExtremesOfIntegersAndScales) {
-  for (const DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+  for (const DType dtype : quantised_dtypes()) {
     for (const Extreme& extreme : kExtremes) {
-      Source source = random_source(dtype, /*rows=*/49, /*columns=*/96, /*seed=*/3);
+      Source source = random_source(dtype, /*rows=*/49, whole_columns(dtype, 96), /*seed=*/3);
       Activations x = random_activations(/*rows=*/12, source.columns, /*seed=*/4);
       fill(source, x, extreme);
       x.complete();
@@ -509,26 +607,34 @@ TEST_P(Matmul, SumsTheLargestIntegersWithoutSaturation) {
     DType dtype;
     uint8_t byte;
     int8_t value;
-    float block_sum;
+    float weight;
   };
   const Sum sums[] = {
-      {DType::kQ8_0, 0x80, 127, -128.0f * 127 * 32},  {DType::kQ8_0, 0x80, -127, 128.0f * 127 * 32},
-      {DType::kQ8_0, 0x7f, -127, -127.0f * 127 * 32}, {DType::kQ4_0, 0x00, 127, -8.0f * 127 * 32},
-      {DType::kQ4_0, 0xff, 127, 7.0f * 127 * 32},     {DType::kQ4_1, 0xff, -127, -15.0f * 127 * 32},
-      {DType::kQ4_1, 0xff, 127, 15.0f * 127 * 32}};
+      {DType::kQ8_0, 0x80, 127, -128.0f},       {DType::kQ8_0, 0x80, -127, -128.0f},
+      {DType::kQ8_0, 0x7f, -127, 127.0f},       {DType::kQ4_0, 0x00, 127, -8.0f},
+      {DType::kQ4_0, 0xff, 127, 7.0f},          {DType::kQ4_1, 0xff, -127, 15.0f},
+      {DType::kQ4_1, 0xff, 127, 15.0f},         {DType::kQ5_0, 0x00, 127, -16.0f},
+      {DType::kQ5_0, 0xff, -127, 15.0f},        {DType::kQ5_1, 0xff, 127, 31.0f},
+      {DType::kQ5_1, 0xff, -127, 31.0f},        {DType::kIQ4_NL, 0x00, -127, -127.0f},
+      {DType::kIQ4_NL, 0xff, 127, 113.0f},      {DType::kQ2_K, 0xff, 127, 15.0f * 3},
+      {DType::kQ3_K, 0xff, -127, 31.0f * 3},    {DType::kQ3_K, 0x00, 127, 32.0f * 4},
+      {DType::kQ4_K, 0xff, 127, 63.0f * 15},    {DType::kQ5_K, 0xff, -127, 63.0f * 31},
+      {DType::kQ6_K, 0xff, 127, -31.0f},        {DType::kQ6_K, 0xff, -127, -31.0f},
+      {DType::kIQ4_XS, 0x00, 127, 32.0f * 127}, {DType::kIQ4_XS, 0xff, -127, 31.0f * 113}};
   for (const Sum& sum : sums) {
-    Source source(sum.dtype, /*num_rows=*/16, /*num_columns=*/64);
+    Source source(sum.dtype, /*num_rows=*/16, whole_columns(sum.dtype, 64));
     Activations x(/*num_rows=*/8, source.columns);
     fill(source, x, {{sum.byte}, {sum.value}});
     for (int64_t row = 0; row < 16; ++row) {
-      for (int64_t b = 0; b < 2; ++b) set_scales(source, row, b, 1.0f, 0.0f);
+      for (int64_t b = 0; b < source.blocks(); ++b) set_scales(source, row, b, 1.0f, 0.0f);
     }
     std::fill(x.scale.begin(), x.scale.end(), 1.0f);
     x.complete();
     Output out = product(GetParam(), source.packed(), x, 0, x.rows);
     for (int64_t row = 0; row < x.rows; ++row) {
       for (int64_t column = 0; column < 16; ++column) {
-        ASSERT_EQ(out.row(row)[column], 2 * sum.block_sum) << describe(source);
+        ASSERT_EQ(out.row(row)[column], sum.weight * sum.value * static_cast<float>(x.columns))
+            << describe(source);
       }
     }
   }
@@ -548,13 +654,13 @@ void expect_nan(const MatmulVariant& variant, const Source& source, Activations&
 }
 
 TEST_P(Matmul, CarriesANaNToItsRowOrColumnAndNoOther) {
-  for (const DType dtype : kDTypes) {
+  for (const DType dtype : all_dtypes()) {
     for (const int64_t rows : {1, 7, 16}) {
       const int64_t nan_row = rows / 2;
-      Source source = random_source(dtype, /*rows=*/20, /*columns=*/96, /*seed=*/8);
+      Source source = random_source(dtype, /*rows=*/20, whole_columns(dtype, 96), /*seed=*/8);
       Activations x = random_activations(rows, source.columns, /*seed=*/9);
       x.dense_at(nan_row, 70) = kNaN;
-      x.scale[nan_row * 3 + 2] = kNaN;
+      x.scale[nan_row * source.columns / 32 + 2] = kNaN;
       x.complete();
       expect_nan(GetParam(), source, x, [&](int64_t row, int64_t) { return row == nan_row; });
 
@@ -563,7 +669,7 @@ TEST_P(Matmul, CarriesANaNToItsRowOrColumnAndNoOther) {
       if (dtype == DType::kF32) {
         std::memcpy(source.block(13, last_block), &kNaN, sizeof(kNaN));
       } else {
-        write_f16(source.block(13, last_block), kNaN);
+        write_f16(source.block(13, last_block) + stored(dtype).scale_at, kNaN);
       }
       expect_nan(GetParam(), source, x, [&](int64_t, int64_t column) { return column == 13; });
     }

@@ -1,54 +1,104 @@
 #include "kernels/packed_matrix.h"
 
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 
 namespace forerun {
 namespace {
 
+bool is_dense(DType dtype) {
+  return traits(dtype).block_elements == 1;
+}
+
 // Bytes of one panel's record: 16 rows of one block of the dtype.
 int64_t record_bytes(DType dtype) {
-  return int64_t{kPanelRows} * traits(dtype).block_bytes;
+  if (is_dense(dtype)) return int64_t{kPanelRows} * traits(dtype).block_bytes;
+  const QuantTraits* type = find_quant_traits(dtype);
+  CHECK(type != nullptr, "no packed layout for this dtype");
+  return record_layout(*type).record_bytes;
 }
 
 int64_t bytes_of_panel(DType dtype, int64_t columns) {
   return columns / traits(dtype).block_elements * record_bytes(dtype);
 }
 
-// Spreads the 4-byte groups of one source row over the vectors of a record.
-void spread(const uint8_t* source, int num_groups, int lane, uint8_t flip, uint8_t* vectors) {
-  for (int group = 0; group < num_groups; ++group) {
-    uint8_t* target = vectors + group * 64 + lane * 4;
-    for (int i = 0; i < 4; ++i) target[i] = source[group * 4 + i] ^ flip;
+// One lane of a plane of kBits, from bit kFrom of 32 numbers; four numbers at a time.
+template <int kBits, int kFrom>
+void pack_plane(const uint8_t* numbers, int lane, uint8_t* plane) {
+  constexpr uint32_t kMask = ((1u << kBits) - 1) * 0x01010101u;
+  uint32_t fields[kBits] = {};
+  for (int quad = 0; quad < 8; ++quad) {
+    uint32_t four;
+    std::memcpy(&four, numbers + 4 * quad, sizeof(four));
+    fields[quad % kBits] |= (four >> kFrom & kMask) << (quad / kBits * kBits);
+  }
+  for (int v = 0; v < kBits; ++v) {
+    std::memcpy(plane + v * 64 + lane * 4, &fields[v], sizeof(fields[v]));
   }
 }
 
-// One source block into its lane of a record.
-void pack_block(DType dtype, const uint8_t* block, int lane, uint8_t* record) {
-  switch (dtype) {
-    case DType::kQ4_0:
-      std::memcpy(record + lane * 2, block, 2);
-      spread(block + 2, 4, lane, 0, record + 32);
-      return;
-    case DType::kQ4_1:
-      std::memcpy(record + lane * 2, block, 2);
-      std::memcpy(record + 32 + lane * 2, block + 2, 2);
-      spread(block + 4, 4, lane, 0, record + 64);
-      return;
-    case DType::kQ8_0:
-      std::memcpy(record + lane * 2, block, 2);
-      // Flipping the top bit adds 128: unsigned bytes for the unsigned × signed dot products.
-      spread(block + 2, 8, lane, 0x80, record + 32);
-      return;
-    case DType::kF32:
-    case DType::kF16: {
-      const int element_bytes = traits(dtype).block_bytes;
-      std::memcpy(record + lane * element_bytes, block, element_bytes);
-      return;
+// One lane of a record's sub-scales or sub-mins.
+template <DType dtype>
+void pack_sub(const int8_t* values, int lane, uint8_t* out) {
+  constexpr QuantTraits kType = *find_quant_traits(dtype);
+  constexpr bool kNibbles = record_layout(kType).has_nibbles;
+  for (int i = 0; i < kType.scales_per_block() / (kNibbles ? 2 : 1); ++i) {
+    const int value = kNibbles ? values[2 * i] | values[2 * i + 1] << 4 : values[i];
+    out[i * kPanelRows + lane] = static_cast<uint8_t>(value);
+  }
+}
+
+// One stored block into its lane of a record.
+template <DType dtype>
+void pack_block(const uint8_t* stored, int lane, uint8_t* record) {
+  constexpr QuantTraits kType = *find_quant_traits(dtype);
+  constexpr RecordLayout kLayout = record_layout(kType);
+  QuantBlock block;
+  decode_block(dtype, stored, block);
+  std::memcpy(record + lane * 2, &block.scale, sizeof(block.scale));
+  if constexpr (kType.has_min) {
+    std::memcpy(record + kLayout.mins_at + lane * 2, &block.min, sizeof(block.min));
+  }
+  if constexpr (kType.has_sub_scales()) {
+    pack_sub<dtype>(block.sub_scales, lane, record + kLayout.sub_scales_at);
+    if constexpr (kType.has_min) {
+      pack_sub<dtype>(block.sub_mins, lane, record + kLayout.sub_mins_at);
     }
-    default:
-      CHECK(false, "no packed layout for this dtype");
+  }
+  for (int i = 0; i < kType.block_inputs / kBlockInputs; ++i) {
+    const uint8_t* numbers = block.numbers + i * kBlockInputs;
+    uint8_t* planes = record + kLayout.numbers_at + i * kLayout.block_bytes;
+    pack_plane<kType.low_bits, 0>(numbers, lane, planes);
+    if constexpr (kType.high_bits > 0) {
+      pack_plane<kType.high_bits, kType.low_bits>(numbers, lane, planes + kType.low_bits * 64);
+    }
+  }
+}
+
+using BlockPacker = void (*)(const uint8_t* stored, int lane, uint8_t* record);
+
+template <size_t... row>
+constexpr std::array<BlockPacker, sizeof...(row)> block_packers(std::index_sequence<row...>) {
+  return {&pack_block<kQuantTraits[row].dtype>...};
+}
+
+void pack_quantized_row(DType dtype, const uint8_t* row, int64_t num_blocks, int lane,
+                        uint8_t* panel) {
+  static constexpr auto kPackers = block_packers(std::make_index_sequence<kQuantTraits.size()>());
+  const BlockPacker pack = kPackers[quant_index(dtype)];
+  const int64_t record = record_bytes(dtype);
+  for (int64_t b = 0; b < num_blocks; ++b) {
+    pack(row + b * traits(dtype).block_bytes, lane, panel + b * record);
+  }
+}
+
+void pack_dense_row(DType dtype, const uint8_t* row, int64_t columns, int lane, uint8_t* panel) {
+  const int64_t bytes = traits(dtype).block_bytes;
+  for (int64_t i = 0; i < columns; ++i) {
+    std::memcpy(panel + (i * kPanelRows + lane) * bytes, row + i * bytes, bytes);
   }
 }
 
@@ -77,17 +127,17 @@ void PackedMatrix::pack(const TensorView& source, Range panels, const int32_t* r
   CHECK(source.dtype == dtype_ && source.num_elements() == rows_ * columns_,
         "the source is another matrix");
   const int64_t num_blocks = columns_ / traits(dtype_).block_elements;
-  const int64_t block_bytes = traits(dtype_).block_bytes;
-  const int64_t record = record_bytes(dtype_);
   for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
     uint8_t* out = data_ + panel * panel_bytes_;
     for (int lane = 0; lane < kPanelRows; ++lane) {
       const int64_t row = panel * kPanelRows + lane;
       if (row >= rows_) break;
       const int64_t source_row = row_order != nullptr ? row_order[row] : row;
-      const uint8_t* blocks = source.data + source_row * num_blocks * block_bytes;
-      for (int64_t b = 0; b < num_blocks; ++b) {
-        pack_block(dtype_, blocks + b * block_bytes, lane, out + b * record);
+      const uint8_t* stored = source.data + source_row * row_bytes(dtype_, columns_);
+      if (is_dense(dtype_)) {
+        pack_dense_row(dtype_, stored, columns_, lane, out);
+      } else {
+        pack_quantized_row(dtype_, stored, num_blocks, lane, out);
       }
     }
   }

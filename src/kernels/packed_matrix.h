@@ -4,6 +4,7 @@
 
 #include "base/parallel.h"
 #include "tensor/buffer.h"
+#include "tensor/quant_block.h"
 #include "tensor/tensor.h"
 
 namespace forerun {
@@ -13,22 +14,56 @@ constexpr int kPanelRows = 16;
 // Inputs that share one activation scale.
 constexpr int kBlockInputs = 32;
 
+// Where the parts of a quantised type's record stand, in bytes.
+struct RecordLayout {
+  bool has_nibbles = false;  // sub-scales and sub-mins as nibbles
+  int mins_at = 0;
+  int sub_scales_at = 0;
+  int sub_mins_at = 0;
+  int numbers_at = 0;
+  int block_bytes = 0;  // of the planes of 32 inputs
+  int record_bytes = 0;
+};
+
+constexpr RecordLayout record_layout(const QuantTraits& type) {
+  constexpr int kHalves = kPanelRows * 2;
+  RecordLayout layout;
+  layout.has_nibbles = type.scale_inputs < kBlockInputs && type.has_min;
+  const int sub_scale_bytes =
+      type.has_sub_scales() ? type.scales_per_block() * kPanelRows / (layout.has_nibbles ? 2 : 1)
+                            : 0;
+  layout.mins_at = kHalves;
+  layout.sub_scales_at = layout.mins_at + (type.has_min ? kHalves : 0);
+  layout.sub_mins_at = layout.sub_scales_at + sub_scale_bytes;
+  layout.numbers_at = layout.sub_mins_at + (type.has_min ? sub_scale_bytes : 0);
+  layout.block_bytes = (type.low_bits + type.high_bits) * 64;
+  layout.record_bytes = layout.numbers_at + type.block_inputs / kBlockInputs * layout.block_bytes;
+  return layout;
+}
+
 // A weight [rows = outputs, columns = inputs] repacked for every kernel of this tree: panels of 16
 // output rows, each a contiguous stream over its inputs. One layout serves all instruction sets.
 //
-// Quantised types, one record per block of 32 inputs, lane r standing for the panel's row r:
-//   Q4_0   f16 scale[16] | 4 × 64 bytes           (288 bytes)
-//   Q4_1   f16 scale[16], f16 min[16] | 4 × 64    (320 bytes)
-//          vector j, lane r, byte i: low nibble input 4j+i, high nibble input 16+4j+i, unsigned
-//   Q8_0   f16 scale[16] | 8 × 64 bytes           (544 bytes)
-//          vector j, lane r, byte i: input 4j+i, plus 128, unsigned
+// Quantised types, one record per stored block, of 32 or 256 inputs; lane r stands for the panel's
+// row r. Its parts, in this order (places in RecordLayout, contents in tensor/quant_block.h):
+//   f16 d[16]
+//   f16 m[16]                with a minimum
+//   int8 s[n][16]            with sub-scales; where 16 inputs share a scale and there are minima,
+//   the int8 t[n][16]            s and t of inputs 0…15 and 16…31 of 32 are the low and high
+//   nibbles of
+//                            one byte
+//   per 32 inputs, a plane of each number's low bits and one of its high bits. A plane of k bits is
+//                            k vectors of 64 bytes: lane r, byte i of vector v holds, bits upwards,
+//                            inputs 4·v + i, 4·(v + k) + i, 4·(v + 2k) + i …
+// A record takes the bytes of 16 stored blocks, and up to 3.6 % more where the file has six-bit
+// scales.
 // Dense types (F32, F16): per input, the 16 rows' values side by side.
 // Rows beyond the last are zero.
 class PackedMatrix final {
  public:
   PackedMatrix() = default;
-  // Room for a matrix; `pack` fills it. The dtype is one of F32, F16, Q8_0, Q4_0, Q4_1, and columns
-  // a multiple of the dtype's block.
+  // Room for a matrix; `pack` fills it. The dtype is F32, F16 or quantised, and columns a
+  // multiple of the dtype's block.
   PackedMatrix(DType dtype, int64_t rows, int64_t columns);
   // The same in memory of the caller: size_bytes(…) bytes, zero, beginning a cache line, outliving
   // this.
@@ -47,7 +82,7 @@ class PackedMatrix final {
   const uint8_t* panel(int64_t index) const { return data_ + index * panel_bytes_; }
   size_t size_bytes() const { return static_cast<size_t>(panels() * panel_bytes_); }
   // Whether products read activations quantised to int8 (true) or as f32.
-  bool is_quantized() const { return dtype_ != DType::kF32 && dtype_ != DType::kF16; }
+  bool is_quantized() const { return traits(dtype_).block_elements > 1; }
 
  private:
   DType dtype_ = DType::kF32;

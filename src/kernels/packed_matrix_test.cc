@@ -9,8 +9,13 @@
 namespace forerun {
 namespace {
 
-constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
-constexpr int64_t kColumns = 96;
+constexpr int64_t kColumns = 768;  // whole blocks of every type
+
+std::vector<DType> packed_dtypes() {
+  std::vector<DType> dtypes = {DType::kF32, DType::kF16};
+  for (const QuantTraits& type : kQuantTraits) dtypes.push_back(type.dtype);
+  return dtypes;
+}
 
 std::vector<uint8_t> random_bytes(int64_t count, uint32_t seed) {
   Random random(seed);
@@ -23,62 +28,86 @@ TensorView view(DType dtype, int64_t rows, const std::vector<uint8_t>& bytes) {
   return {dtype, {rows, kColumns}, bytes.data()};
 }
 
-// What packed_matrix.h documents, read from both sides: a column's stored number, and the scales of
-// its block.
+// What packed_matrix.h documents, read from both sides: a column's number, and what its block is
+// scaled with.
 struct Element {
   int number = 0;
-  std::vector<uint8_t> scales;  // scale and min, or the dense value's bytes
+  int scale = 0;
+  int min = 0;
+  int sub_scale = 0;
+  int sub_min = 0;
+  std::vector<uint8_t> dense;  // a dense value's bytes
 
   bool operator==(const Element&) const = default;
 };
 
 Element source_element(DType dtype, const uint8_t* row, int64_t column) {
   const int64_t elements = traits(dtype).block_elements;
-  const uint8_t* block = row + column / elements * traits(dtype).block_bytes;
-  const auto i = column % elements;
-  switch (dtype) {
-    case DType::kQ8_0:
-      return {static_cast<int8_t>(block[2 + i]), {block, block + 2}};
-    case DType::kQ4_0:
-    case DType::kQ4_1: {
-      const int scale_bytes = dtype == DType::kQ4_1 ? 4 : 2;
-      const uint8_t byte = block[scale_bytes + i % 16];
-      return {i < 16 ? byte & 0x0f : byte >> 4, {block, block + scale_bytes}};
-    }
-    default:
-      return {0, {block, block + traits(dtype).block_bytes}};
+  const uint8_t* stored = row + column / elements * traits(dtype).block_bytes;
+  const QuantTraits* type = find_quant_traits(dtype);
+  Element element;
+  if (type == nullptr) {
+    element.dense = {stored, stored + traits(dtype).block_bytes};
+    return element;
   }
+  QuantBlock block;
+  decode_block(dtype, stored, block);
+  const int64_t i = column % elements;
+  element.number = block.numbers[i];
+  element.scale = block.scale;
+  if (type->has_min) element.min = block.min;
+  if (type->has_sub_scales()) {
+    element.sub_scale = block.sub_scales[i / type->scale_inputs];
+    if (type->has_min) element.sub_min = block.sub_mins[i / type->scale_inputs];
+  }
+  return element;
+}
+
+// Input i of a plane of 32.
+int plane_field(const uint8_t* plane, int bits, int64_t lane, int64_t i) {
+  const int64_t quad = i / 4;
+  const uint8_t byte = plane[quad % bits * 64 + lane * 4 + i % 4];
+  return byte >> (quad / bits * bits) & ((1 << bits) - 1);
+}
+
+int read_half(const uint8_t* p) {
+  uint16_t half;
+  std::memcpy(&half, p, sizeof(half));
+  return half;
 }
 
 Element packed_element(const PackedMatrix& matrix, int64_t row, int64_t column) {
   const uint8_t* panel = matrix.panel(row / kPanelRows);
   const int64_t lane = row % kPanelRows;
-  const int64_t i = column % kBlockInputs;
-  const int64_t b = column / kBlockInputs;
-  switch (matrix.dtype()) {
-    case DType::kQ8_0: {
-      const uint8_t* record = panel + b * 544;
-      const int number = record[32 + i / 4 * 64 + lane * 4 + i % 4] - 128;
-      return {number, {record + lane * 2, record + lane * 2 + 2}};
-    }
-    case DType::kQ4_0: {
-      const uint8_t* record = panel + b * 288;
-      const uint8_t byte = record[32 + i % 16 / 4 * 64 + lane * 4 + i % 4];
-      return {i < 16 ? byte & 0x0f : byte >> 4, {record + lane * 2, record + lane * 2 + 2}};
-    }
-    case DType::kQ4_1: {
-      const uint8_t* record = panel + b * 320;
-      const uint8_t byte = record[64 + i % 16 / 4 * 64 + lane * 4 + i % 4];
-      std::vector<uint8_t> scales(record + lane * 2, record + lane * 2 + 2);
-      scales.insert(scales.end(), record + 32 + lane * 2, record + 32 + lane * 2 + 2);
-      return {i < 16 ? byte & 0x0f : byte >> 4, scales};
-    }
-    default: {
-      const int64_t size = traits(matrix.dtype()).block_bytes;
-      const uint8_t* value = panel + (column * kPanelRows + lane) * size;
-      return {0, {value, value + size}};
-    }
+  const QuantTraits* type = find_quant_traits(matrix.dtype());
+  Element element;
+  if (type == nullptr) {
+    const int64_t size = traits(matrix.dtype()).block_bytes;
+    const uint8_t* value = panel + (column * kPanelRows + lane) * size;
+    element.dense = {value, value + size};
+    return element;
   }
+  const RecordLayout layout = record_layout(*type);
+  const uint8_t* record = panel + column / type->block_inputs * layout.record_bytes;
+  const int64_t i = column % type->block_inputs;
+  const uint8_t* planes = record + layout.numbers_at + i / kBlockInputs * layout.block_bytes;
+  element.number = plane_field(planes, type->low_bits, lane, i % kBlockInputs);
+  if (type->high_bits > 0) {
+    element.number |=
+        plane_field(planes + type->low_bits * 64, type->high_bits, lane, i % kBlockInputs)
+        << type->low_bits;
+  }
+  element.scale = read_half(record + lane * 2);
+  if (type->has_min) element.min = read_half(record + layout.mins_at + lane * 2);
+  if (!type->has_sub_scales()) return element;
+  const auto sub = [&](int at) -> int {
+    const int64_t place = i / type->scale_inputs;
+    if (!layout.has_nibbles) return static_cast<int8_t>(record[at + place * 16 + lane]);
+    return record[at + place / 2 * 16 + lane] >> (place % 2 * 4) & 15;
+  };
+  element.sub_scale = sub(layout.sub_scales_at);
+  if (type->has_min) element.sub_min = sub(layout.sub_mins_at);
+  return element;
 }
 
 void expect_elements(const PackedMatrix& matrix, const std::vector<uint8_t>& bytes,
@@ -100,7 +129,7 @@ std::vector<int32_t> source_order(int64_t rows) {
 }
 
 TEST(PackedMatrix, HoldsEveryElementWhereItsHeaderSays) {
-  for (const DType dtype : kDTypes) {
+  for (const DType dtype : packed_dtypes()) {
     for (const int64_t rows : {1, 16, 17, 45}) {
       const std::vector<uint8_t> bytes = random_bytes(rows * row_bytes(dtype, kColumns), 1);
       PackedMatrix matrix(dtype, rows, kColumns);
@@ -111,12 +140,21 @@ TEST(PackedMatrix, HoldsEveryElementWhereItsHeaderSays) {
   }
 }
 
+TEST(PackedMatrix, TakesLittleMoreThanTheFile) {
+  for (const QuantTraits& type : kQuantTraits) {
+    const int64_t stored = int64_t{kPanelRows} * traits(type.dtype).block_bytes;
+    const int64_t packed = record_layout(type).record_bytes;
+    EXPECT_GE(packed, stored) << traits(type.dtype).name;
+    EXPECT_LE(packed, stored + stored * 37 / 1000) << traits(type.dtype).name;
+  }
+}
+
 TEST(PackedMatrix, TakesRowsInTheOrderGiven) {
   constexpr int64_t kRows = 40;
   std::vector<int32_t> order = source_order(kRows);
   std::rotate(order.begin(), order.begin() + 13, order.end());
   std::swap(order[3], order[31]);
-  for (const DType dtype : kDTypes) {
+  for (const DType dtype : packed_dtypes()) {
     const std::vector<uint8_t> bytes = random_bytes(kRows * row_bytes(dtype, kColumns), 2);
     PackedMatrix matrix(dtype, kRows, kColumns);
     matrix.pack(view(dtype, kRows, bytes), {0, matrix.panels()}, order.data());
@@ -126,16 +164,17 @@ TEST(PackedMatrix, TakesRowsInTheOrderGiven) {
 
 TEST(PackedMatrix, LeavesZeroWhereRowsAreMissing) {
   constexpr int64_t kRows = 19;
-  for (const DType dtype : kDTypes) {
+  for (const DType dtype : packed_dtypes()) {
     const std::vector<uint8_t> bytes = random_bytes(kRows * row_bytes(dtype, kColumns), 3);
     PackedMatrix matrix(dtype, kRows, kColumns);
     matrix.pack(view(dtype, kRows, bytes), {0, matrix.panels()});
     for (int64_t row = kRows; row < 32; ++row) {
       for (int64_t column = 0; column < kColumns; ++column) {
         const Element element = packed_element(matrix, row, column);
-        // A zero byte of Q8_0 reads as −128; its zero scale makes the weight 0.
-        ASSERT_EQ(element.number, dtype == DType::kQ8_0 ? -128 : 0);
-        for (const uint8_t byte : element.scales) ASSERT_EQ(byte, 0);
+        // Whatever level the number 0 stands for: a zero scale makes the weight 0.
+        Element zero;
+        zero.dense.resize(element.dense.size());
+        ASSERT_EQ(element, zero);
       }
     }
   }
@@ -144,7 +183,7 @@ TEST(PackedMatrix, LeavesZeroWhereRowsAreMissing) {
 TEST(PackedMatrix, PacksPanelsAlikeInAnyNumberOfThreads) {
   constexpr int64_t kRows = 16 * 11 + 5;
   Team team(4);
-  for (const DType dtype : kDTypes) {
+  for (const DType dtype : packed_dtypes()) {
     const std::vector<uint8_t> bytes = random_bytes(kRows * row_bytes(dtype, kColumns), 4);
     const TensorView source = view(dtype, kRows, bytes);
     PackedMatrix serial(dtype, kRows, kColumns);

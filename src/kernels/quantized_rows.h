@@ -12,13 +12,14 @@ struct QuantizedRows {
   float* scale = nullptr;       // [rows, columns / 32]
   int32_t* sum = nullptr;       // [rows, columns / 32], of the block's values
   float* scaled_sum = nullptr;  // [rows, columns / 32], scale · sum
+  int16_t* half_sum = nullptr;  // [rows, columns / 16], of 16 values; on whole words
   int64_t columns = 0;
 
   int64_t blocks() const { return columns / 32; }
   // The same rows from `row` on.
   QuantizedRows from(int64_t row) const {
-    return {values + row * columns, scale + row * blocks(), sum + row * blocks(),
-            scaled_sum + row * blocks(), columns};
+    return {values + row * columns,      scale + row * blocks(),        sum + row * blocks(),
+            scaled_sum + row * blocks(), half_sum + row * 2 * blocks(), columns};
   }
 };
 

@@ -77,15 +77,17 @@ struct QuantizedRow {
   std::vector<float> scale;
   std::vector<int32_t> sum;
   std::vector<float> scaled_sum;
+  std::vector<int16_t> half_sum;
 
   explicit QuantizedRow(int64_t row_size)
       : size(row_size),
         values(size + 32, kGuard),
         scale(size / 32 + 1, kGuard),
         sum(size / 32 + 1, kGuard),
-        scaled_sum(size / 32 + 1, kGuard) {}
+        scaled_sum(size / 32 + 1, kGuard),
+        half_sum(size / 16 + 1, static_cast<int16_t>(kGuard)) {}
   QuantizedRows view() {
-    return {values.data(), scale.data(), sum.data(), scaled_sum.data(), size};
+    return {values.data(), scale.data(), sum.data(), scaled_sum.data(), half_sum.data(), size};
   }
 };
 
@@ -98,6 +100,7 @@ QuantizedRow quantize(const RowOps& ops, const std::vector<float>& x) {
 void expect_same(const QuantizedRow& actual, const QuantizedRow& expected) {
   ASSERT_EQ(actual.values, expected.values);
   ASSERT_EQ(actual.sum, expected.sum);
+  ASSERT_EQ(actual.half_sum, expected.half_sum);
   const auto count = static_cast<int64_t>(actual.scale.size());
   ASSERT_TRUE(same_bits(actual.scale.data(), expected.scale.data(), count));
   ASSERT_TRUE(same_bits(actual.scaled_sum.data(), expected.scaled_sum.data(), count));
@@ -105,13 +108,16 @@ void expect_same(const QuantizedRow& actual, const QuantizedRow& expected) {
 
 void expect_quantized_block(const QuantizedRow& row, const std::vector<float>& x, int64_t b) {
   float largest = 0.0f;
-  int32_t sum = 0;
+  int32_t half_sums[2] = {};
   for (int64_t i = b * 32; i < b * 32 + 32; ++i) {
     largest = std::max(largest, std::fabs(x[i]));
-    sum += row.values[i];
+    half_sums[i % 32 / 16] += row.values[i];
   }
+  const int32_t sum = half_sums[0] + half_sums[1];
   ASSERT_EQ(row.scale[b], largest / 127.0f);
   ASSERT_EQ(row.sum[b], sum);
+  ASSERT_EQ(row.half_sum[2 * b], half_sums[0]);
+  ASSERT_EQ(row.half_sum[2 * b + 1], half_sums[1]);
   ASSERT_EQ(row.scaled_sum[b], row.scale[b] * static_cast<float>(sum));
   for (int64_t i = b * 32; i < b * 32 + 32; ++i) {
     ASSERT_NEAR(row.values[i], 127.0 * x[i] / largest, 0.5001) << i;
@@ -139,6 +145,7 @@ TEST_P(RowOperations, QuantizeRowRoundsEveryBlockToItsOwnScale) {
       ASSERT_EQ(row.scale[size / 32], QuantizedRow::kGuard);
       ASSERT_EQ(row.sum[size / 32], QuantizedRow::kGuard);
       ASSERT_EQ(row.scaled_sum[size / 32], QuantizedRow::kGuard);
+      ASSERT_EQ(row.half_sum[size / 16], QuantizedRow::kGuard);
     }
   }
 }

@@ -50,9 +50,11 @@ Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) {
   operand.scale = arena_.take(rows * blocks * sizeof(float));
   operand.sum = arena_.take(rows * blocks * sizeof(int32_t));
   operand.scaled_sum = arena_.take(rows * blocks * sizeof(float));
+  operand.half_sum = arena_.take(rows * blocks * 2 * sizeof(int16_t));
   operand.dense = arena_.take(rows * padded * sizeof(float));
-  operand.quantized = {operand.values.as<int8_t>(), operand.scale.as<float>(),
-                       operand.sum.as<int32_t>(), operand.scaled_sum.as<float>(), padded};
+  operand.quantized = {operand.values.as<int8_t>(),    operand.scale.as<float>(),
+                       operand.sum.as<int32_t>(),      operand.scaled_sum.as<float>(),
+                       operand.half_sum.as<int16_t>(), padded};
   operand.dense_stride = padded;
   return operand;
 }
@@ -624,10 +626,10 @@ class Decoder::Region {
       gated_mul(gate, gate + kFfnChunk, kFfnChunk, out);
       if (!quantize) continue;
       const int64_t block = row * blocks + chunk;
-      ops_.quantize_row(
-          out, kFfnChunk,
-          {quantized.values + row * quantized.columns + chunk * kFfnChunk, quantized.scale + block,
-           quantized.sum + block, quantized.scaled_sum + block, kFfnChunk});
+      ops_.quantize_row(out, kFfnChunk,
+                        {quantized.values + row * quantized.columns + chunk * kFfnChunk,
+                         quantized.scale + block, quantized.sum + block,
+                         quantized.scaled_sum + block, quantized.half_sum + 2 * block, kFfnChunk});
     }
   }
 

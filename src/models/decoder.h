@@ -96,7 +96,7 @@ class Decoder final {
   // and as floats.
   Arena arena_;
   struct Operand {
-    ArenaPiece values, scale, sum, scaled_sum, dense;
+    ArenaPiece values, scale, sum, scaled_sum, half_sum, dense;
     QuantizedRows quantized;
     int64_t dense_stride = 0;
   };

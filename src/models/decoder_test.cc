@@ -292,10 +292,16 @@ TEST_P(OnEveryIsa, TapGivesTheStatesOfTransformers) {
 }
 
 TEST_P(OnEveryIsa, ChunkingChangesNoBit) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+                            DType::kIQ4_NL, DType::kQ2_K, DType::kQ4_K, DType::kQ6_K}) {
     TinyModelConfig config;
     config.head_dim = 32;
     config.matrix_type = dtype;
+    if (traits(dtype).block_elements == 256) {
+      config.d_model = config.d_ff = 256;
+      config.num_heads = 8;
+      config.num_layers = 2;
+    }
     Harness harness(config, GetParam());
     const auto tokens = random_tokens(300, config.vocab_size, 7);
     const auto whole = harness.run_chain(tokens, 300);

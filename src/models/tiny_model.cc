@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 #include "base/check.h"
 #include "formats/gguf_writer.h"
 #include "tensor/float16.h"
+#include "tensor/quant_block.h"
 
 namespace forerun {
 namespace {
@@ -25,46 +27,67 @@ uint64_t splitmix64(uint64_t seed) {
   return z ^ (z >> 31);
 }
 
-// Writes one f16 and moves on.
-void put_f16(uint8_t*& out, float value) {
-  const uint16_t half = f32_to_f16(value);
-  std::memcpy(out, &half, 2);
-  out += 2;
+// The grid of the inputs under one scale: x ≈ scale · level + min.
+struct Grid {
+  float scale;
+  float min;
+};
+
+// It spans the inputs' extremes.
+Grid grid_of(const QuantTraits& type, const float* x) {
+  const auto [low, high] = std::minmax_element(x, x + type.scale_inputs);
+  const auto highest = static_cast<float>(level_of(type, type.largest_number()));
+  if (!type.has_min) return {std::max(std::fabs(*low), std::fabs(*high)) / highest, 0.0f};
+  const float min = type.has_sub_scales() ? std::min(*low, 0.0f) : *low;
+  return {(*high - min) / highest, min};
 }
 
-// One block of 32 in Q8_0, Q4_0 or Q4_1: round to nearest on the grid the block's extremes span.
-void quantize_block(DType dtype, const float* x, uint8_t* out) {
-  const auto [low, high] = std::minmax_element(x, x + 32);
-  const float largest = std::max(std::fabs(*low), std::fabs(*high));
-  float scale = 0.0f;
-  float min = 0.0f;
-  int lowest = 0;
-  int highest = 15;
-  switch (dtype) {
-    case DType::kQ8_0:
-      scale = largest / 127.0f;
-      lowest = -127;
-      highest = 127;
-      break;
-    case DType::kQ4_0:
-      scale = largest / 7.0f;
-      min = -8.0f * scale;
-      break;
-    default:
-      scale = (*high - *low) / 15.0f;
-      min = *low;
+// The nearest level's number.
+uint8_t number_of(const QuantTraits& type, const Grid& grid, float x) {
+  const float level = grid.scale > 0.0f ? (x - grid.min) / grid.scale : 0.0f;
+  if (!type.has_codebook) {
+    const int number = static_cast<int>(std::nearbyint(level)) + type.offset;
+    return static_cast<uint8_t>(std::clamp(number, 0, type.largest_number()));
   }
-  put_f16(out, scale);
-  if (dtype == DType::kQ4_1) put_f16(out, min);
-  const auto level = [&](int i) {
-    const float q = scale > 0.0f ? std::nearbyint((x[i] - min) / scale) : 0.0f;
-    return std::clamp(static_cast<int>(q), lowest, highest);
+  const auto nearer = [&](int8_t a, int8_t b) {
+    return std::fabs(a - level) < std::fabs(b - level);
   };
-  if (dtype == DType::kQ8_0) {
-    for (int i = 0; i < 32; ++i) out[i] = static_cast<uint8_t>(level(i));
-  } else {
-    for (int i = 0; i < 16; ++i) out[i] = static_cast<uint8_t>(level(i) | level(i + 16) << 4);
+  return static_cast<uint8_t>(std::min_element(kCodebook, kCodebook + 16, nearer) - kCodebook);
+}
+
+// The scale or minimum that a block shares, and each grid's as a small multiple of it.
+float share(float largest, const QuantTraits& type, uint16_t& shared) {
+  shared = f32_to_f16(type.has_sub_scales() ? largest / type.largest_sub_scale : largest);
+  return f16_to_f32(shared);
+}
+int8_t multiple(float value, float shared) {
+  return static_cast<int8_t>(shared != 0.0f ? std::nearbyint(value / shared) : 0.0f);
+}
+
+// One block of a quantised type, rounded to nearest: good enough for tests.
+void quantize_block(const QuantTraits& type, const float* x, uint8_t* out) {
+  QuantBlock block{};
+  Grid grids[16];
+  float largest_scale = 0.0f;
+  float lowest_min = type.has_sub_scales() ? 0.0f : std::numeric_limits<float>::max();
+  for (int g = 0; g < type.scales_per_block(); ++g) {
+    grids[g] = grid_of(type, x + g * type.scale_inputs);
+    largest_scale = std::max(largest_scale, grids[g].scale);
+    lowest_min = std::min(lowest_min, grids[g].min);
   }
+  const float scale = share(largest_scale, type, block.scale);
+  const float min = share(lowest_min, type, block.min);
+  for (int g = 0; g < type.scales_per_block(); ++g) {
+    block.sub_scales[g] = multiple(grids[g].scale, scale);
+    block.sub_mins[g] = multiple(grids[g].min, min);
+    const bool has_sub = type.has_sub_scales();
+    const Grid grid = {scale * (has_sub ? block.sub_scales[g] : 1),
+                       type.has_min ? min * (has_sub ? block.sub_mins[g] : 1) : 0.0f};
+    for (int i = g * type.scale_inputs; i < (g + 1) * type.scale_inputs; ++i) {
+      block.numbers[i] = number_of(type, grid, x[i]);
+    }
+  }
+  encode_block(type.dtype, block, out);
 }
 
 std::vector<uint8_t> store(DType dtype, const std::vector<float>& values) {
@@ -77,12 +100,13 @@ std::vector<uint8_t> store(DType dtype, const std::vector<float>& values) {
         std::memcpy(out + i * 4, &values[i], 4);
         break;
       case DType::kF16: {
-        uint8_t* p = out + i * 2;
-        put_f16(p, values[i]);
+        const uint16_t half = f32_to_f16(values[i]);
+        std::memcpy(out + i * 2, &half, 2);
         break;
       }
       default:
-        quantize_block(dtype, &values[i], out + i / 32 * type.block_bytes);
+        quantize_block(*find_quant_traits(dtype), &values[i],
+                       out + i / type.block_elements * type.block_bytes);
     }
   }
   return bytes;

@@ -57,16 +57,7 @@ constexpr std::string_view kPrefixes[] = {"model.", "language_model.model.",
 constexpr int64_t kPanelsPerJob = 16;
 
 bool has_packed_layout(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kQ8_0:
-    case DType::kQ4_0:
-    case DType::kQ4_1:
-      return true;
-    default:
-      return false;
-  }
+  return dtype != DType::kBF16;
 }
 
 // A matrix that is to be packed.
@@ -177,8 +168,7 @@ class Loader {
     if (view.data == nullptr) return;
     if (!has_packed_layout(view.dtype)) {
       fail(file_.path() + ": " + name + " is " + std::string(traits(view.dtype).name) +
-           "; the engine multiplies F32, F16, Q8_0, Q4_0 and Q4_1 (quantise the original again to "
-           "one of them)");
+           ", which the engine does not multiply (quantise the original again)");
       return;
     }
     view.data += part.begin * row_bytes(view.dtype, columns);

@@ -5,9 +5,11 @@
 #include <string>
 
 #include "base/parallel.h"
+#include "formats/dequantize.h"
 #include "formats/gguf_writer.h"
 #include "models/model.h"
 #include "models/tiny_model.h"
+#include "tensor/quant_block.h"
 
 namespace forerun {
 namespace {
@@ -110,11 +112,31 @@ TEST(LoadWeights, NamesAWrongShape) {
             "tiny.gguf: output_norm.weight has shape [32]; llama needs [64]");
 }
 
+TEST(TinyModel, RoundsItsWeightsToEveryQuantisedType) {
+  for (const QuantTraits& type : kQuantTraits) {
+    TinyModelConfig config = two_layers(type.dtype);
+    config.d_model = config.d_ff = 256;
+    config.num_heads = 16;
+    const std::vector<uint8_t> bytes = make_tiny_model(config);
+    const Result<Gguf> file = Gguf::parse(bytes, "tiny.gguf");
+    ASSERT_TRUE(file.ok()) << file.error().message;
+    const TensorView view = *file->get_tensor("token_embd.weight");
+    std::vector<float> row(config.d_model);
+    dequantize_row(view.dtype, view.data, config.d_model, row.data());
+    // Weights lie in −1 … 1. A step is 2 over the number of levels; the codebook's widest is
+    // larger, and sub-scales round as well.
+    const float step = type.has_codebook ? 0.2f : 2.2f / static_cast<float>(type.largest_number());
+    for (int64_t i = 0; i < config.d_model; ++i) {
+      ASSERT_NEAR(row[i], tiny_weight("token_embd.weight", i), step * 0.9f)
+          << traits(type.dtype).name << " element " << i;
+    }
+  }
+}
+
 TEST(LoadWeights, NamesATypeWithoutAProduct) {
-  EXPECT_EQ(
-      error_of(ChangedFile("blk.0.ffn_up.weight").with(DType::kBF16, {160, 64})),
-      "tiny.gguf: blk.0.ffn_up.weight is BF16; the engine multiplies F32, F16, Q8_0, Q4_0 and "
-      "Q4_1 (quantise the original again to one of them)");
+  EXPECT_EQ(error_of(ChangedFile("blk.0.ffn_up.weight").with(DType::kBF16, {160, 64})),
+            "tiny.gguf: blk.0.ffn_up.weight is BF16, which the engine does not multiply (quantise "
+            "the original again)");
 }
 
 }  // namespace

@@ -27,11 +27,10 @@ GgufWriter full_file(uint32_t version) {
   writer.add_strings("tokenizer.ggml.tokens", std::vector<std::string>{"<s>", "", "té"});
   writer.add_i32s("tokenizer.ggml.token_type", std::vector<int32_t>{3, 1, 6});
   writer.add_f32s("tokenizer.ggml.scores", std::vector<float>{0, -1, -2});
-  for (const DType dtype :
-       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
-    const auto size_bytes = static_cast<size_t>(row_bytes(dtype, 64));
-    writer.add_tensor("blk.0." + std::string(traits(dtype).name), dtype, {2, 32},
-                      Bytes(size_bytes, 0x35));
+  for (const DType dtype : kEveryDType) {
+    const int64_t columns = traits(dtype).block_elements;
+    writer.add_tensor("blk.0." + std::string(traits(dtype).name), dtype, {2, columns},
+                      Bytes(2 * traits(dtype).block_bytes, 0x35));
   }
   return writer;
 }

@@ -12,12 +12,17 @@ namespace {
 struct GenericOps {
   static constexpr int kLanes = 8;
   static constexpr int kMaxRows = 4;
+  static constexpr int kMaxHalvedRows = 4;
   static constexpr int kMaxPairedRows = 0;
+  static constexpr int kMaxPairedHalvedRows = 0;
   struct F {
     float v[kLanes];
   };
   struct I {
     int32_t v[kLanes];
+  };
+  struct B {
+    uint8_t v[4 * kLanes];
   };
 
   template <class Function>
@@ -52,39 +57,74 @@ struct GenericOps {
     return each([&](int lane) { return static_cast<float>(a.v[lane]); });
   }
 
-  template <DType dtype>
-  struct Weights {
-    explicit Weights(const uint8_t* vectors) {
-      constexpr int kOffset = dtype == DType::kQ8_0 ? 128 : dtype == DType::kQ4_0 ? 8 : 0;
-      for (int lane = 0; lane < kLanes; ++lane) {
-        for (int i = 0; i < kBlockInputs; ++i) {
-          int value;
-          if constexpr (dtype == DType::kQ8_0) {
-            value = vectors[i / 4 * 64 + lane * 4 + i % 4];
-          } else {
-            const int packed = vectors[i % 16 / 4 * 64 + lane * 4 + i % 4];
-            value = i < 16 ? packed & 0x0f : packed >> 4;
-          }
-          unpacked[lane][i] = static_cast<int16_t>(value - kOffset);
-        }
-      }
-    }
+  template <class Function>
+  static I each_int(Function function) {
+    I out;
+    for (int lane = 0; lane < kLanes; ++lane) out.v[lane] = function(lane);
+    return out;
+  }
+  static I load_i8(const uint8_t* p) {
+    return each_int([&](int lane) { return static_cast<int8_t>(p[lane]); });
+  }
+  template <int high>
+  static I load_nibbles(const uint8_t* p) {
+    return each_int([&](int lane) { return p[lane] >> (4 * high) & 15; });
+  }
+  static I load_nibble_pairs(const uint8_t* p) {
+    return each_int([&](int lane) { return (p[lane] & 15) | (p[lane] >> 4) << 16; });
+  }
+  static I dot_pairs(const I& pairs, const int16_t* sums) {
+    return each_int([&](int lane) {
+      return (pairs.v[lane] & 0xffff) * sums[0] + (pairs.v[lane] >> 16) * sums[1];
+    });
+  }
 
-    I dot(const int8_t* x) const {
-      I out;
-      for (int lane = 0; lane < kLanes; ++lane) {
+  template <class Function>
+  static B each_byte(Function function) {
+    B out;
+    for (int i = 0; i < 4 * kLanes; ++i) out.v[i] = static_cast<uint8_t>(function(i));
+    return out;
+  }
+  static B load_bytes(const uint8_t* p) {
+    return each_byte([&](int i) { return p[i]; });
+  }
+  template <int n>
+  static B shift(const B& a) {
+    return each_byte([&](int i) { return n > 0 ? a.v[i] << n : a.v[i] >> -n; });
+  }
+  static B keep(const B& a, int mask) {
+    return each_byte([&](int i) { return a.v[i] & mask; });
+  }
+  static B merge(const B& low, const B& a, int mask) {
+    return each_byte([&](int i) { return low.v[i] | (a.v[i] & mask); });
+  }
+  static B codebook(const B& a) {
+    return each_byte([&](int i) { return kCodebook[a.v[i]] + 128; });
+  }
+
+  template <DType dtype, int kFirst, int kCount, int kRows, int kPanels>
+  static void dots(const uint8_t* planes, int64_t /*panel_bytes*/, const int8_t* x, int64_t stride,
+                   I (&dot)[kPanels][kRows]) {
+    static_assert(kPanels == 1);
+    int16_t levels[kLanes][4 * kCount];
+    unrolled<kCount>([&](auto quad) {
+      const B bytes = weight_bytes<GenericOps, dtype, kFirst + quad>(planes);
+      for (int i = 0; i < 4 * kLanes; ++i) {
+        levels[i / 4][4 * quad + i % 4] = static_cast<int16_t>(bytes.v[i] - Quant<dtype>::kOffset);
+      }
+    });
+    for (int r = 0; r < kRows; ++r) {
+      const int8_t* inputs = x + r * stride + 4 * kFirst;
+      dot[0][r] = each_int([&](int lane) {
         int32_t acc = 0;
-        for (int i = 0; i < kBlockInputs; ++i) acc += unpacked[lane][i] * x[i];
-        out.v[lane] = acc;
-      }
-      return out;
+        for (int i = 0; i < 4 * kCount; ++i) acc += levels[lane][i] * inputs[i];
+        return acc;
+      });
     }
-
-    int16_t unpacked[kLanes][kBlockInputs];
-  };
+  }
 
   template <DType>
-  static const I& without_offset(const I& dot, int32_t /*sum*/) {
+  static const I& exact(const I& dot, int32_t /*sum*/) {
     return dot;  // NOLINT(bugprone-return-const-ref-from-parameter): dots outlive the call
   }
 };

@@ -1,19 +1,18 @@
 // The matrix product of kernels/matmul.h over an instruction set's `Ops`; included by one source
-// file per set. `Ops` gives:
+// file per set. `Ops` gives
 //   kLanes                      outputs one register pass works on: 8 or 16
-//   kMaxRows                    activation rows whose accumulators fit in registers
-//   kMaxPairedRows              the same for two panels at a time, or 0: never two
+//   kMaxRows                    activation rows whose accumulators fit in registers; kMaxHalvedRows
+//                               where 16 inputs share a scale
+//   kMaxPairedRows              the same for two panels at a time, or 0: never two;
+//                               kMaxPairedHalvedRows
 //   kMinPairedRows              from this many rows on two panels are taken at a time
-//   F, I                        kLanes floats, kLanes int32
-//   zero, broadcast, load, load_f16, store, add, mul, fma, to_float
-//   Weights<dtype>(vectors)     where it never takes two panels: one block's weights, unpacked,
-//   with Weights<dtype>::dot(x)      their integer product with x[32] dots<dtype, kRows,
-//   kPanels>(vectors, panel_bytes, x, stride, dot)
-//                               where it may take two:
-//                               one block's integer products of rows x[32], `stride` apart, and of
-//                               panels, `panel_bytes` apart; `vectors` points at the lanes' first
-//                               byte in a record's 64-byte vectors
-//   without_offset<dtype>(dot, sum)  takes off what the weights' unsigned form has added
+//   F, I, B                     kLanes floats, int32, and 4 bytes of each lane
+//   zero, broadcast, load, load_f16, store, add, mul, fma, to_float, and what matmul_weights_inl.h
+//   asks for
+//   dots<dtype, kFirst, kCount, kRows, kPanels>(planes, panel_bytes, x, stride, dot)
+//                               integer products with inputs 4·kFirst … of a block, 4·kCount of
+//                               them, of rows `stride` apart and panels `panel_bytes` apart
+//   exact<dtype>(dot, sum)      takes off what the weights' unsigned form has added to a product
 #pragma once
 
 #include <algorithm>
@@ -21,23 +20,11 @@
 #include <utility>
 
 #include "base/check.h"
+#include "kernels/cpu/matmul_weights_inl.h"
 #include "kernels/matmul.h"
 
 namespace forerun {
 namespace {
-
-template <DType dtype>
-constexpr int kRecordBytes = 0;
-template <>
-constexpr int kRecordBytes<DType::kQ4_0> = 288;
-template <>
-constexpr int kRecordBytes<DType::kQ4_1> = 320;
-template <>
-constexpr int kRecordBytes<DType::kQ8_0> = 544;
-template <>
-constexpr int kRecordBytes<DType::kF32> = 64;
-template <>
-constexpr int kRecordBytes<DType::kF16> = 32;
 
 // What a tile fetches while it computes, so that memory and arithmetic overlap: of each record of
 // the panels that come next, the lines [begin, end). A panel ahead is far enough for memory's
@@ -63,22 +50,68 @@ void store_tile(const typename Ops::F* acc, const MatmulArgs& args, int64_t row,
   }
 }
 
-// The integer products of one block, as the instruction set likes them best.
-template <class Ops, DType dtype, int kRows, int kPanels>
-void block_dots(const uint8_t* vectors, int64_t panel_bytes, const int8_t* x, int64_t stride,
-                typename Ops::I (&dot)[kPanels][kRows]) {
-  if constexpr (Ops::kMaxPairedRows > 0) {
-    Ops::template dots<dtype, kRows, kPanels>(vectors, panel_bytes, x, stride, dot);
-  } else {
-    static_assert(kPanels == 1);
-    const typename Ops::template Weights<dtype> weights(vectors);
+// One block of a type with a scale for all its 32 inputs, or half a block of the others.
+template <class Ops, DType dtype, int kHalf, int kRows, int kPanels>
+void half_terms(const uint8_t* record, int i, int lane, int64_t panel_bytes, const QuantizedRows& x,
+                int64_t b, typename Ops::F (&term)[kPanels][kRows]) {
+  typename Ops::I dot[kPanels][kRows];
+  Ops::template dots<dtype, 4 * kHalf, 4, kRows, kPanels>(
+      planes_of<dtype>(record, i, lane), panel_bytes, x.values + b * kBlockInputs, x.columns, dot);
+  for (int p = 0; p < kPanels; ++p) {
+    const auto scale = scale_of<Ops, dtype, kHalf>(record + p * panel_bytes, i, lane);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) dot[0][r] = weights.dot(x + r * stride);
+    for (int r = 0; r < kRows; ++r) {
+      const int32_t sum = x.half_sum[(r * x.blocks() + b) * 2 + kHalf];
+      const auto number = Ops::to_float(Ops::template exact<dtype>(dot[p][r], sum));
+      term[p][r] = kHalf == 0 ? Ops::mul(number, scale) : Ops::fma(number, scale, term[p][r]);
+    }
   }
 }
 
-// kPanels panels from `panel` on. All rows' integer dot products of a block are under way at once:
-// one row's is a chain of eight dependent instructions.
+template <class Ops, DType dtype, int kRows, int kPanels>
+void add_halved_block(const uint8_t* record, int i, int lane, int64_t panel_bytes,
+                      const QuantizedRows& x, int64_t b, typename Ops::F (&acc)[kPanels][kRows]) {
+  typename Ops::F term[kPanels][kRows];
+  half_terms<Ops, dtype, 0>(record, i, lane, panel_bytes, x, b, term);
+  half_terms<Ops, dtype, 1>(record, i, lane, panel_bytes, x, b, term);
+  for (int p = 0; p < kPanels; ++p) {
+    [[maybe_unused]] const HalvedMins<Ops, dtype> mins(record + p * panel_bytes, i, lane);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t index = r * x.blocks() + b;
+      acc[p][r] = Ops::fma(mins.add_to(term[p][r], x.half_sum + 2 * index),
+                           Ops::broadcast(x.scale[index]), acc[p][r]);
+    }
+  }
+}
+
+// All rows' integer dot products of a block are under way at once: one row's is a chain of eight
+// dependent instructions.
+template <class Ops, DType dtype, int kRows, int kPanels>
+void add_block(const uint8_t* record, int i, int lane, int64_t panel_bytes, const QuantizedRows& x,
+               int64_t b, typename Ops::F (&acc)[kPanels][kRows]) {
+  typename Ops::I dot[kPanels][kRows];
+  Ops::template dots<dtype, 0, 8, kRows, kPanels>(planes_of<dtype>(record, i, lane), panel_bytes,
+                                                  x.values + b * kBlockInputs, x.columns, dot);
+  for (int p = 0; p < kPanels; ++p) {
+    const auto scale = scale_of<Ops, dtype, 0>(record + p * panel_bytes, i, lane);
+    [[maybe_unused]] typename Ops::F min;
+    if constexpr (Quant<dtype>::kType.has_min) {
+      min = min_of<Ops, dtype>(record + p * panel_bytes, i, lane);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t index = r * x.blocks() + b;
+      const auto number = Ops::to_float(Ops::template exact<dtype>(dot[p][r], x.sum[index]));
+      acc[p][r] = Ops::fma(number, Ops::mul(scale, Ops::broadcast(x.scale[index])), acc[p][r]);
+      if constexpr (Quant<dtype>::kType.has_min) {
+        acc[p][r] = Ops::fma(min, Ops::broadcast(x.scaled_sum[index]), acc[p][r]);
+      }
+    }
+  }
+}
+
+// kPanels panels from `panel` on.
 template <class Ops, DType dtype, int kRows, int kPanels>
 void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row,
                     const Ahead& ahead) {
@@ -91,26 +124,13 @@ void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row
   for (int p = 0; p < kPanels; ++p) {
     for (int r = 0; r < kRows; ++r) acc[p][r] = Ops::zero();
   }
-  for (int64_t b = 0; b < num_blocks; ++b, record += kRecordBytes<dtype>) {
-    ahead.fetch(b * kPanels * kRecordBytes<dtype>);
-    typename Ops::I dot[kPanels][kRows];
-    block_dots<Ops, dtype, kRows, kPanels>(record + (dtype == DType::kQ4_1 ? 64 : 32) + lane * 4,
-                                           panel_bytes, x.values + b * kBlockInputs, x.columns,
-                                           dot);
-    for (int p = 0; p < kPanels; ++p) {
-      const uint8_t* scales = record + p * panel_bytes + lane * 2;
-      const F scale = Ops::load_f16(scales);
-      [[maybe_unused]] F min;
-      if constexpr (dtype == DType::kQ4_1) min = Ops::load_f16(scales + 32);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        const int64_t index = r * num_blocks + b;
-        const auto exact = Ops::template without_offset<dtype>(dot[p][r], x.sum[index]);
-        acc[p][r] = Ops::fma(Ops::to_float(exact), Ops::mul(scale, Ops::broadcast(x.scale[index])),
-                             acc[p][r]);
-        if constexpr (dtype == DType::kQ4_1) {
-          acc[p][r] = Ops::fma(min, Ops::broadcast(x.scaled_sum[index]), acc[p][r]);
-        }
+  for (int64_t b = 0; b < num_blocks; record += Quant<dtype>::kLayout.record_bytes) {
+    for (int i = 0; i < Quant<dtype>::kBlocks; ++i, ++b) {
+      ahead.fetch(b * kPanels * Quant<dtype>::kBytesPerBlock);
+      if constexpr (Quant<dtype>::kHalved) {
+        add_halved_block<Ops, dtype>(record, i, lane, panel_bytes, x, b, acc);
+      } else {
+        add_block<Ops, dtype>(record, i, lane, panel_bytes, x, b, acc);
       }
     }
   }
@@ -127,7 +147,7 @@ void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
   const uint8_t* record = args.weight->panel(panel);
   F acc[kRows];
   for (int r = 0; r < kRows; ++r) acc[r] = Ops::zero();
-  for (int64_t i = 0; i < columns; ++i, record += kRecordBytes<dtype>) {
+  for (int64_t i = 0; i < columns; ++i, record += kPanelRows * (dtype == DType::kF32 ? 4 : 2)) {
     F weight;
     if constexpr (dtype == DType::kF32) {
       weight = Ops::load(reinterpret_cast<const float*>(record) + lane);
@@ -153,6 +173,13 @@ void any_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row,
   }
 }
 
+template <DType dtype>
+constexpr int kBytesPerFetch = Quant<dtype>::kBytesPerBlock;
+template <>
+constexpr int kBytesPerFetch<DType::kF32> = 0;
+template <>
+constexpr int kBytesPerFetch<DType::kF16> = 0;
+
 using TileFunction = void (*)(const MatmulArgs&, int64_t panel, int lane, int64_t row,
                               const Ahead&);
 
@@ -169,7 +196,7 @@ void all_rows(const MatmulArgs& args, int64_t panel) {
   static constexpr auto kTiles =
       tile_table<Ops, dtype, kPanels>(std::make_index_sequence<kMaxRows>());
   const int64_t num_tiles = (args.num_rows + kMaxRows - 1) / kMaxRows;
-  constexpr int kLines = kPanels * kRecordBytes<dtype> / 64;
+  constexpr int kLines = kPanels * kBytesPerFetch<dtype> / 64;
   Ahead ahead{panel + kPanels < args.panels.end ? args.weight->panel(panel + kPanels) : args.next,
               0, 0};
   for (int64_t tile = 0; tile < num_tiles; ++tile) {
@@ -184,34 +211,43 @@ void all_rows(const MatmulArgs& args, int64_t panel) {
 }
 
 template <class Ops, DType dtype>
-void matmul_of(const MatmulArgs& args) {
+void matmul_dense(const MatmulArgs& args) {
+  for (int64_t panel = args.panels.begin; panel < args.panels.end; ++panel) {
+    all_rows<Ops, dtype, 1, Ops::kMaxRows>(args, panel);
+  }
+}
+
+template <class Ops, DType dtype>
+void matmul_quantized(const MatmulArgs& args) {
+  constexpr bool kHalved = Quant<dtype>::kHalved;
+  constexpr int kPairedRows = kHalved ? Ops::kMaxPairedHalvedRows : Ops::kMaxPairedRows;
   int64_t panel = args.panels.begin;
-  if constexpr (Ops::kMaxPairedRows > 0 && dtype != DType::kF32 && dtype != DType::kF16) {
+  if constexpr (kPairedRows > 0) {
     if (args.num_rows >= Ops::kMinPairedRows) {
       for (; panel + 2 <= args.panels.end; panel += 2) {
-        all_rows<Ops, dtype, 2, Ops::kMaxPairedRows>(args, panel);
+        all_rows<Ops, dtype, 2, kPairedRows>(args, panel);
       }
     }
   }
-  for (; panel < args.panels.end; ++panel) all_rows<Ops, dtype, 1, Ops::kMaxRows>(args, panel);
+  for (; panel < args.panels.end; ++panel) {
+    all_rows<Ops, dtype, 1, kHalved ? Ops::kMaxHalvedRows : Ops::kMaxRows>(args, panel);
+  }
+}
+
+template <class Ops, size_t... row>
+constexpr auto quantized_products(std::index_sequence<row...>) {
+  return std::array<MatmulFunction, sizeof...(row)>{
+      &matmul_quantized<Ops, kQuantTraits[row].dtype>...};
 }
 
 template <class Ops>
 void matmul_with(const MatmulArgs& args) {
-  switch (args.weight->dtype()) {
-    case DType::kQ4_0:
-      return matmul_of<Ops, DType::kQ4_0>(args);
-    case DType::kQ4_1:
-      return matmul_of<Ops, DType::kQ4_1>(args);
-    case DType::kQ8_0:
-      return matmul_of<Ops, DType::kQ8_0>(args);
-    case DType::kF32:
-      return matmul_of<Ops, DType::kF32>(args);
-    case DType::kF16:
-      return matmul_of<Ops, DType::kF16>(args);
-    default:
-      CHECK(false, "no product for this dtype");
-  }
+  static constexpr auto kProducts =
+      quantized_products<Ops>(std::make_index_sequence<kQuantTraits.size()>());
+  const DType dtype = args.weight->dtype();
+  if (dtype == DType::kF32) return matmul_dense<Ops, DType::kF32>(args);
+  if (dtype == DType::kF16) return matmul_dense<Ops, DType::kF16>(args);
+  kProducts[quant_index(dtype)](args);
 }
 
 }  // namespace

@@ -43,11 +43,14 @@ inline void quantize_row(const float* x, int64_t size, const QuantizedRows& out)
     const auto clip = [&](F32x16 v) {
       return F32x16::min(F32x16::max(v * inverse, zero - limit), limit);
     };
-    const int32_t sum =
-        clip(low).store_i8(out.values + 32 * b) + clip(high).store_i8(out.values + 32 * b + 16);
+    const int32_t low_sum = clip(low).store_i8(out.values + 32 * b);
+    const int32_t high_sum = clip(high).store_i8(out.values + 32 * b + 16);
+    const int32_t sum = low_sum + high_sum;
     const float scale = largest / 127.0f + poison;
     out.scale[b] = scale;
     out.sum[b] = sum;
+    out.half_sum[2 * b] = static_cast<int16_t>(low_sum);
+    out.half_sum[2 * b + 1] = static_cast<int16_t>(high_sum);
     out.scaled_sum[b] = scale * static_cast<float>(sum);
   }
 }

@@ -7,11 +7,12 @@ namespace forerun {
 namespace {
 
 struct EmulatedTiles {
+  template <int kInputs>
   void product(const int8_t* x, int64_t stride, const uint8_t* b, int32_t* c) const {
     for (int row = 0; row < kTileRows; ++row) {
       for (int column = 0; column < 16; ++column) {
         int32_t acc = 0;
-        for (int i = 0; i < kBlockInputs; ++i) {
+        for (int i = 0; i < kInputs; ++i) {
           acc += x[row * stride + i] * b[i / 4 * 64 + column * 4 + i % 4];
         }
         c[row * 16 + column] = acc;
