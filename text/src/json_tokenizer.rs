@@ -96,20 +96,22 @@ impl JsonTokenizer {
         let id_bytes = IdBytes::of(self.tokenizer.get_decoder());
         let added = self.tokenizer.get_added_vocabulary();
         let model = self.tokenizer.get_model();
-        // As decoding looks ids up: added tokens come first, in their normalised form.
-        let text_of = |id| added.simple_id_to_token(id).or_else(|| model.id_to_token(id));
-        let is_special = |id| {
-            let listed = added.get_added_tokens_decoder().get(&id);
-            listed.is_some_and(|token| token.special)
-                || text_of(id).is_some_and(|text| added.is_special_token(&text))
-        };
-        Vocabulary {
-            bytes: (0..self.num_ids)
-                .map(|id| text_of(id).map_or(Vec::new(), |text| id_bytes.bytes(text)))
-                .collect(),
-            special: (0..self.num_ids).map(is_special).collect(),
+        let mut vocabulary = Vocabulary {
+            bytes: Vec::with_capacity(self.num_ids as usize),
+            special: Vec::with_capacity(self.num_ids as usize),
             strips_leading_space: id_bytes.strips_leading_space,
+        };
+        for id in 0..self.num_ids {
+            // As decoding looks ids up: added tokens come first, in their normalised form.
+            let text = added.simple_id_to_token(id).or_else(|| model.id_to_token(id));
+            let text = text.unwrap_or_default();
+            let listed = added.get_added_tokens_decoder().get(&id);
+            let special =
+                listed.is_some_and(|token| token.special) || added.is_special_token(&text);
+            vocabulary.special.push(special);
+            vocabulary.bytes.push(if text.is_empty() { Vec::new() } else { id_bytes.bytes(text) });
         }
+        vocabulary
     }
 }
 
