@@ -4,6 +4,7 @@
 #   make test     build and run the tests; the last line counts them
 #   make deep     sanitizers, every instruction set, fuzzing, linters: what CI runs after make test
 #   make bench    measure the engine on MODEL, as fractions of what the machine can do
+#   make compat   compare tokenizers with Python's on published models (fetches 200 MB; not in CI)
 #   make format   lay out the C++ sources
 #   make build    only build
 
@@ -14,7 +15,7 @@ JOBS ?= $(shell nproc)
 FORERUN := build/release/apps/forerun/forerun
 
 .DEFAULT_GOAL := build
-.PHONY: run test deep bench format build model
+.PHONY: run test deep bench compat format build model
 
 build:
 	@scripts/install_dependencies
@@ -41,3 +42,6 @@ bench: model
 format:
 	@scripts/install_dependencies deep
 	@scripts/check_format --fix
+
+compat:
+	@scripts/compat

@@ -28,8 +28,8 @@ constexpr std::array<std::string_view, 17> kEndTexts = {"<|eot_id|>",
                                                         "<end_of_utterance>"};
 
 // Byte-level models whose texts begin with BOS unless the file says otherwise.
-constexpr std::array<std::string_view, 7> kPreWithBos = {
-    "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "lfm2"};
+constexpr std::array<std::string_view, 8> kPreWithBos = {
+    "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "lfm2", "tekken"};
 
 template <size_t kSize>
 bool contains(const std::array<std::string_view, kSize>& texts, std::string_view text) {
@@ -91,6 +91,15 @@ class KeyReader final {
   Error error_;
 };
 
+// Gemma and Qwen know "</s>" as HTML's end of struck-out text, and end their answers otherwise.
+bool ends_an_answer(const TokenizerSpec& spec, size_t id) {
+  constexpr int32_t kControl = 3;
+  const std::string& text = spec.tokens[id];
+  const bool is_markup =
+      text == "</s>" && id < spec.token_types.size() && spec.token_types[id] != kControl;
+  return contains(kEndTexts, text) && !is_markup;
+}
+
 void read_special_ids(KeyReader& keys, TokenizerSpec& spec) {
   spec.bos_id = keys.id("tokenizer.ggml.bos_token_id");
   spec.eos_id = keys.id("tokenizer.ggml.eos_token_id");
@@ -98,7 +107,7 @@ void read_special_ids(KeyReader& keys, TokenizerSpec& spec) {
   spec.end_ids = {spec.eos_id, keys.id("tokenizer.ggml.eot_token_id"),
                   keys.id("tokenizer.ggml.eom_token_id")};
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
-    if (contains(kEndTexts, spec.tokens[id])) spec.end_ids.push_back(static_cast<int32_t>(id));
+    if (ends_an_answer(spec, id)) spec.end_ids.push_back(static_cast<int32_t>(id));
   }
   std::sort(spec.end_ids.begin(), spec.end_ids.end());
   spec.end_ids.erase(std::unique(spec.end_ids.begin(), spec.end_ids.end()), spec.end_ids.end());

@@ -72,6 +72,15 @@ TEST(TokenizerSpec, CollectsEveryEndToken) {
             (std::vector<int32_t>{kFixtureStart, kFixtureEnd, kFixtureNewlines}));
 }
 
+TEST(TokenizerSpec, TakesMarkupForNoEndToken) {
+  TokenizerSpec fixture = sentence_piece_fixture();
+  fixture.eos_id = 1;
+  EXPECT_EQ(read(writer_of(fixture))->end_ids, (std::vector<int32_t>{1, 2}));
+  ASSERT_EQ(fixture.tokens[2], "</s>");
+  fixture.token_types[2] = 4;
+  EXPECT_EQ(read(writer_of(fixture))->end_ids, std::vector<int32_t>{1});
+}
+
 TEST(TokenizerSpec, NamesTheKeyThatIsWrong) {
   const Result<TokenizerSpec> none = read(GgufWriter());
   ASSERT_FALSE(none.ok());

@@ -94,8 +94,8 @@ class VocabularyBuilder final {
 
   std::vector<uint8_t> build() {
     spec_ = choices_.below(2) == 0 ? byte_level_fixture() : sentence_piece_fixture();
-    constexpr const char* kPres[] = {"smollm", "gpt-2",   "llama-bpe", "qwen2",
-                                     "qwen35", "default", "dbrx",      "nonesuch"};
+    constexpr const char* kPres[] = {"smollm",  "gpt-2", "llama-bpe", "qwen2",       "qwen35",
+                                     "default", "dbrx",  "gpt-4o",    "deepseek-v3", "nonesuch"};
     spec_.pre = kPres[choices_.below(std::size(kPres))];
     const uint64_t num_changes = choices_.below(24);
     for (uint64_t i = 0; i < num_changes; ++i) change();

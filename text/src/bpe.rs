@@ -33,7 +33,7 @@ impl ByteLevelBpe {
     /// vocabulary lacks are left out, as llama.cpp does.
     pub fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), String> {
         let mut spelled = String::new();
-        for word in self.pre_tokenizer.words(text) {
+        for word in self.pre_tokenizer.words(text)? {
             spelled.clear();
             byte_level::spell(text[word].as_bytes(), &mut spelled);
             let tokens = self.model.tokenize(&spelled).map_err(|error| error.to_string())?;

@@ -1,13 +1,17 @@
 //! A Hugging Face `tokenizer.json`, run by the library that defines the format.
 
-use crate::byte_level;
 use crate::confined::{self, Limits};
-use crate::spm::{byte_of_token, SPACE};
+use crate::id_bytes::IdBytes;
+use crate::pre_tokenizer::GPT2;
+use crate::split_pattern::SplitPattern;
 use crate::tokenizer::Vocabulary;
 use std::time::Duration;
-use tokenizers::decoders::DecoderWrapper;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern as Published};
 use tokenizers::tokenizer::AddedVocabulary;
-use tokenizers::{Model, OffsetType, PreTokenizer, Tokenizer};
+use tokenizers::{
+    Model, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper,
+    SplitDelimiterBehavior, Tokenizer,
+};
 
 /// Ids above this would make the table of token bytes larger than any real vocabulary's.
 const MAX_TOKENS: u32 = 1 << 24;
@@ -16,6 +20,8 @@ pub struct JsonTokenizer {
     tokenizer: Tokenizer,
     /// As the tokenizer's own, but blind to special tokens.
     plain: AddedVocabulary,
+    cutting: Vec<Cutting>,
+    num_ids: u32,
 }
 
 /// A stranger's file may hold patterns and tables of any size. The largest published files have 33 MB
@@ -42,13 +48,17 @@ impl JsonTokenizer {
         tokenizer.with_padding(None);
         let mut plain = tokenizer.get_added_vocabulary().clone();
         plain.set_encode_special_tokens(true);
+        let mut cutting = Vec::new();
+        if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
+            Cutting::steps_of(pre_tokenizer, &mut cutting);
+        }
         let highest = tokenizer.get_vocab(true).into_values().max();
         match highest {
             None => Err("the tokenizer.json has an empty vocabulary".into()),
             Some(id) if id >= MAX_TOKENS => {
                 Err(format!("the tokenizer.json has token id {id}; the limit is {MAX_TOKENS}"))
             }
-            Some(_) => Ok(Self { tokenizer, plain }),
+            Some(id) => Ok(Self { tokenizer, plain, cutting, num_ids: id + 1 }),
         }
     }
 
@@ -58,24 +68,23 @@ impl JsonTokenizer {
         add_special: bool,
         parse_special: bool,
     ) -> Result<Vec<u32>, String> {
-        let encoding = if parse_special {
-            self.tokenizer.encode_fast(text, add_special)
-        } else {
-            self.encode_plain(text, add_special)
-        };
+        let added = if parse_special { self.tokenizer.get_added_vocabulary() } else { &self.plain };
+        let encoding = self.encode_with(added, text, add_special);
         encoding
             .map(|encoding| encoding.get_ids().to_vec())
             .map_err(|error| format!("the text cannot be encoded: {error}"))
     }
 
-    fn encode_plain(
+    /// The library's own `encode`, with our steps in place of its pre-tokenizer.
+    fn encode_with(
         &self,
+        added: &AddedVocabulary,
         text: &str,
         add_special: bool,
     ) -> tokenizers::Result<tokenizers::Encoding> {
-        let mut words = self.plain.extract_and_normalize(self.tokenizer.get_normalizer(), text);
-        if let Some(pre_tokenizer) = self.tokenizer.get_pre_tokenizer() {
-            pre_tokenizer.pre_tokenize(&mut words)?;
+        let mut words = added.extract_and_normalize(self.tokenizer.get_normalizer(), text);
+        for step in &self.cutting {
+            step.apply(&mut words)?;
         }
         let model = self.tokenizer.get_model();
         words.tokenize(|word| model.tokenize(word.get()))?;
@@ -84,70 +93,69 @@ impl JsonTokenizer {
     }
 
     pub fn vocabulary(&self) -> Vocabulary {
-        let spelling = self.tokenizer.get_decoder().map_or(Spelling::Plain, Spelling::of);
-        let added = self.tokenizer.get_added_tokens_decoder();
-        let texts = self.tokenizer.get_vocab(true);
-        let num_tokens = texts.values().max().map_or(0, |id| *id as usize + 1);
+        let id_bytes = IdBytes::of(self.tokenizer.get_decoder());
+        let added = self.tokenizer.get_added_vocabulary();
+        let model = self.tokenizer.get_model();
         let mut vocabulary = Vocabulary {
-            bytes: vec![Vec::new(); num_tokens],
-            special: vec![false; num_tokens],
-            strips_leading_space: self.tokenizer.get_decoder().is_some_and(strips_leading_space),
+            bytes: Vec::with_capacity(self.num_ids as usize),
+            special: Vec::with_capacity(self.num_ids as usize),
+            strips_leading_space: id_bytes.strips_leading_space,
         };
-        for (text, id) in texts {
-            vocabulary.bytes[id as usize] = match added.get(&id) {
-                Some(_) => text.into_bytes(),
-                None => spelling.bytes(&text),
-            };
-            vocabulary.special[id as usize] = added.get(&id).is_some_and(|token| token.special);
+        for id in 0..self.num_ids {
+            // As decoding looks ids up: added tokens come first, in their normalised form.
+            let text = added.simple_id_to_token(id).or_else(|| model.id_to_token(id));
+            let text = text.unwrap_or_default();
+            let listed = added.get_added_tokens_decoder().get(&id);
+            let special =
+                listed.is_some_and(|token| token.special) || added.is_special_token(&text);
+            vocabulary.special.push(special);
+            vocabulary.bytes.push(if text.is_empty() { Vec::new() } else { id_bytes.bytes(text) });
         }
         vocabulary
     }
 }
 
-/// How a vocabulary writes bytes down, told by its decoder.
-#[derive(Clone, Copy, PartialEq)]
-enum Spelling {
-    ByteLevel,
-    SentencePiece,
-    Plain,
+/// A step of cutting text into words.
+enum Cutting {
+    Library(PreTokenizerWrapper),
+    /// A regular expression that the library would give up on in long texts.
+    Pattern(SplitPattern, SplitDelimiterBehavior),
 }
 
-impl Spelling {
-    fn of(decoder: &DecoderWrapper) -> Self {
-        match decoder {
-            DecoderWrapper::ByteLevel(_) => Self::ByteLevel,
-            DecoderWrapper::Metaspace(_)
-            | DecoderWrapper::ByteFallback(_)
-            | DecoderWrapper::Replace(_) => Self::SentencePiece,
-            DecoderWrapper::Sequence(steps) => steps
-                .get_decoders()
-                .iter()
-                .map(Self::of)
-                .find(|spelling| *spelling != Self::Plain)
-                .unwrap_or(Self::Plain),
-            _ => Self::Plain,
+impl Cutting {
+    fn steps_of(pre_tokenizer: &PreTokenizerWrapper, steps: &mut Vec<Self>) {
+        match pre_tokenizer {
+            PreTokenizerWrapper::Sequence(sequence) => {
+                sequence.as_ref().iter().for_each(|step| Self::steps_of(step, steps));
+            }
+            PreTokenizerWrapper::ByteLevel(step) if step.use_regex && !step.add_prefix_space => {
+                steps.extend(Self::pattern(GPT2, SplitDelimiterBehavior::Isolated));
+                steps.push(Self::Library((*step).use_regex(false).into()));
+            }
+            PreTokenizerWrapper::Split(step) => steps
+                .push(Self::split(step).unwrap_or_else(|| Self::Library(pre_tokenizer.clone()))),
+            other => steps.push(Self::Library(other.clone())),
         }
     }
 
-    fn bytes(self, text: &str) -> Vec<u8> {
+    fn split(step: &Split) -> Option<Self> {
+        match &step.pattern {
+            Published::Regex(pattern) if !step.invert => Self::pattern(pattern, step.behavior),
+            _ => None,
+        }
+    }
+
+    fn pattern(pattern: &str, behavior: SplitDelimiterBehavior) -> Option<Self> {
+        Some(Self::Pattern(SplitPattern::new(pattern)?, behavior))
+    }
+
+    fn apply(&self, words: &mut PreTokenizedString) -> tokenizers::Result<()> {
         match self {
-            Self::ByteLevel => byte_level::bytes_of_token(text),
-            Self::SentencePiece => match byte_of_token(text) {
-                Some(byte) => vec![byte],
-                None => text.replace(SPACE, " ").into_bytes(),
-            },
-            Self::Plain => text.as_bytes().to_vec(),
+            Self::Library(step) => step.pre_tokenize(words),
+            Self::Pattern(pattern, behavior) => {
+                words.split(|_, piece| piece.split(pattern, *behavior))
+            }
         }
-    }
-}
-
-fn strips_leading_space(decoder: &DecoderWrapper) -> bool {
-    use tokenizers::pre_tokenizers::metaspace::PrependScheme;
-    match decoder {
-        DecoderWrapper::Metaspace(step) => step.get_prepend_scheme() != PrependScheme::Never,
-        DecoderWrapper::Strip(step) => step.content == ' ' && step.start > 0,
-        DecoderWrapper::Sequence(steps) => steps.get_decoders().iter().any(strips_leading_space),
-        _ => false,
     }
 }
 
@@ -179,6 +187,20 @@ mod tests {
         assert_eq!(vocabulary.bytes[2], b" a");
         assert_eq!(vocabulary.special, [false, false, false, true]);
         assert!(!vocabulary.strips_leading_space);
+    }
+
+    /// The library takes a text for one word when its own engine gives up on it.
+    #[test]
+    fn a_run_of_spaces_of_any_length_is_cut() {
+        let pairs = json(BYTE_LEVEL)
+            .replace(r#""Ġa": 2"#, r#""ĠĠ": 2"#)
+            .replace(r#"["Ġ a"]"#, r#"["Ġ Ġ"]"#);
+        let tokenizer = JsonTokenizer::new(pairs.as_bytes()).unwrap();
+        let text = " ".repeat(2_000_000) + "a";
+        let ids = tokenizer.encode(&text, false, true).unwrap();
+        // The last space is the word's: 999,999 pairs and one, then it.
+        assert_eq!(ids.len(), 1_000_002);
+        assert_eq!(ids[999_998..], [2, 1, 1, 0]);
     }
 
     #[test]

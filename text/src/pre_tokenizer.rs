@@ -1,11 +1,12 @@
 //! How text is cut into words before byte-level BPE: one row per `tokenizer.ggml.pre`.
 //!
-//! The published patterns end in `\s+(?!\S)|\s+`: a run of spaces leaves its last one to the word
-//! that follows. Engines with lookahead backtrack over the run and give up on long ones, so here the
-//! pattern ends in `\s+` and `spare_last_space` does the rest, in linear time.
+//! The patterns are those of the models' own tokenizers. Where llama.cpp stands in for one with
+//! something simpler (letters beyond ASCII have no case in its `gpt-4o` and `tekken`), the model's
+//! own is kept: that is what it was trained with.
 
-use regex::Regex;
+use crate::split_pattern::SplitPattern;
 use std::ops::Range;
+use tokenizers::pattern::Pattern;
 
 struct Row {
     names: &'static [&'static str],
@@ -15,13 +16,14 @@ struct Row {
     ignore_merges: bool,
 }
 
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";
-const LLAMA3: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
-const QWEN2: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
-const QWEN35: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
-
-/// Where a pattern has this part, a run of spaces that ends in a newline is a word of its own.
-const NEWLINES: &str = r"\s*[\r\n]+";
+pub const GPT2: &str =
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const GPT4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const DEEPSEEK3: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##;
 
 const ROWS: &[Row] = &[
     Row {
@@ -30,7 +32,7 @@ const ROWS: &[Row] = &[
         ignore_merges: false,
     },
     Row {
-        names: &["gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion"],
+        names: &["gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "exaone4"],
         patterns: &[GPT2],
         ignore_merges: false,
     },
@@ -51,15 +53,23 @@ const ROWS: &[Row] = &[
         ignore_merges: false,
     },
     Row { names: &["qwen35"], patterns: &[QWEN35], ignore_merges: false },
+    Row { names: &["gpt-4o", "llama4"], patterns: &[GPT4O], ignore_merges: false },
+    Row { names: &["tekken"], patterns: &[TEKKEN], ignore_merges: true },
+    Row {
+        names: &["deepseek-v3", "hunyuan-dense"],
+        patterns: &[
+            r"\p{N}{1,3}",
+            r"[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{30ff}]+",
+            DEEPSEEK3,
+        ],
+        ignore_merges: false,
+    },
+    Row { names: &["glm4"], patterns: &[LLAMA3], ignore_merges: true },
+    Row { names: &["chatglm-bpe"], patterns: &[LLAMA3], ignore_merges: false },
 ];
 
-struct Pattern {
-    regex: Regex,
-    newlines_stand_alone: bool,
-}
-
 pub struct PreTokenizer {
-    patterns: Vec<Pattern>,
+    patterns: Vec<SplitPattern>,
     pub ignore_merges: bool,
 }
 
@@ -69,66 +79,47 @@ impl PreTokenizer {
             let known: Vec<&str> = ROWS.iter().flat_map(|row| row.names).copied().collect();
             format!("tokenizer.ggml.pre is '{pre}'; known are {}", known.join(", "))
         })?;
-        let patterns = row.patterns.iter().map(|pattern| Pattern {
-            regex: Regex::new(pattern).expect("the table's patterns are valid"),
-            newlines_stand_alone: pattern.contains(NEWLINES),
-        });
-        Ok(Self { patterns: patterns.collect(), ignore_merges: row.ignore_merges })
+        let compiled = |pattern: &&str| {
+            SplitPattern::new(pattern).expect("the table's patterns need no look-around")
+        };
+        Ok(Self {
+            patterns: row.patterns.iter().map(compiled).collect(),
+            ignore_merges: row.ignore_merges,
+        })
     }
 
     /// The words of `text`, in order; together they are the whole of it.
-    pub fn words(&self, text: &str) -> Vec<Range<usize>> {
-        let whole = 0..text.len();
-        let mut pieces = vec![whole];
+    pub fn words(&self, text: &str) -> Result<Vec<Range<usize>>, String> {
+        let mut pieces = Vec::new();
+        if !text.is_empty() {
+            pieces.push(0..text.len());
+        }
         for pattern in &self.patterns {
             let mut cut = Vec::with_capacity(pieces.len());
             for piece in pieces {
-                pattern.split(text, piece, &mut cut);
+                let found = pattern.find_matches(&text[piece.clone()]);
+                let found = found.map_err(|error| error.to_string())?;
+                let base = piece.start;
+                cut.extend(found.into_iter().map(|((from, to), _)| base + from..base + to));
             }
             pieces = cut;
         }
-        pieces
-    }
-}
-
-impl Pattern {
-    /// Cuts one piece into the pattern's matches and what lies between them.
-    fn split(&self, text: &str, piece: Range<usize>, pieces: &mut Vec<Range<usize>>) {
-        let base = piece.start;
-        let inside = &text[piece];
-        let mut end = 0;
-        while let Some(found) = self.regex.find_at(inside, end) {
-            if found.start() > end {
-                pieces.push(base + end..base + found.start());
-            }
-            end =
-                found.start() + self.spare_last_space(found.as_str(), found.end() == inside.len());
-            pieces.push(base + found.start()..base + end);
-        }
-        if end < inside.len() {
-            pieces.push(base + end..base + inside.len());
-        }
-    }
-
-    /// The bytes of a match that stay in it: all but the last of several spaces before a word.
-    fn spare_last_space(&self, found: &str, at_end: bool) -> usize {
-        let last = found.chars().next_back().unwrap_or_default();
-        let stays = at_end
-            || !last.is_whitespace()
-            || found.len() == last.len_utf8()
-            || (self.newlines_stand_alone && matches!(last, '\r' | '\n'))
-            || !found.chars().all(char::is_whitespace);
-        found.len() - if stays { 0 } else { last.len_utf8() }
+        Ok(pieces)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokenizers::pre_tokenizers::split::{Split, SplitPattern as Published};
+    use tokenizers::{
+        OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
+        SplitDelimiterBehavior,
+    };
 
     fn words<'t>(pre: &str, text: &'t str) -> Vec<&'t str> {
         let pre_tokenizer = PreTokenizer::named(pre).unwrap();
-        pre_tokenizer.words(text).into_iter().map(|range| &text[range]).collect()
+        pre_tokenizer.words(text).unwrap().into_iter().map(|range| &text[range]).collect()
     }
 
     #[test]
@@ -144,6 +135,13 @@ mod tests {
         assert_eq!(words("gpt-2", "a \n\u{a0} b \u{3000}"), ["a", " \n\u{a0}", " b", " \u{3000}"]);
         assert_eq!(words("qwen2", "a  \n \n  b"), ["a", "  \n \n", " ", " b"]);
         assert_eq!(words("llama-bpe", "a!\n\n \t\tb"), ["a", "!\n\n", " \t", "\tb"]);
+        assert_eq!(words("gpt-4o", "HTMLÄrger's a/\n"), ["HTMLÄrger's", " a", "/\n"]);
+        assert_eq!(words("gpt-4o", "überÄrger 1234"), ["über", "Ärger", " ", "123", "4"]);
+        assert_eq!(words("tekken", "it's 12"), ["it", "'s", " ", "1", "2"]);
+        assert_eq!(
+            words("deepseek-v3", "x漢字 a-b\u{301} 1234 \u{1}"),
+            ["x", "漢字", " a", "-b", "\u{301}", " ", "123", "4", " ", "\u{1}"]
+        );
     }
 
     #[test]
@@ -162,10 +160,42 @@ mod tests {
         assert!(error.contains("'nonesuch'") && error.contains("smollm"), "{error}");
     }
 
+    /// What the tokenizers library makes of a row's patterns.
+    fn library_words(row: &Row, text: &str) -> Vec<String> {
+        let mut words = PreTokenizedString::from(text);
+        for pattern in row.patterns {
+            let pattern = Published::Regex(pattern.to_string());
+            let step = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).unwrap();
+            step.pre_tokenize(&mut words).unwrap();
+        }
+        let splits = words.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        splits.into_iter().map(|split| split.0.to_string()).collect()
+    }
+
+    #[test]
+    fn every_row_cuts_as_the_library() {
+        const PARTS: &[&str] = &[
+            " ", " ", "\n", "\r", "\t", "\u{a0}", "\u{3000}", "\u{85}", "a", "Ä", "ſ", "ǅ", "ʰ",
+            "漢", "ひ", "\u{301}", "'", "s", "LL", "'s", "’", "1", "²", "٣", "Ⅷ", ".", "/", "$",
+            "€", "\u{1}", "\u{200d}", "🤖", "\u{ad}",
+        ];
+        let mut state = 1u64;
+        let mut below = |limit: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % limit
+        };
+        for _ in 0..300 {
+            let text: String = (0..below(40)).map(|_| PARTS[below(PARTS.len())]).collect();
+            for row in ROWS {
+                assert_eq!(words(row.names[0], &text), library_words(row, &text), "{text:?}");
+            }
+        }
+    }
+
     #[test]
     fn long_runs_are_cut_without_giving_up() {
         for text in [" ".repeat(3_000_000) + "x", "a".repeat(3_000_000), "\n ".repeat(1_000_000)] {
-            for pre in ["smollm", "llama-bpe", "qwen2"] {
+            for pre in ["smollm", "llama-bpe", "qwen2", "gpt-4o", "deepseek-v3"] {
                 let total: usize = words(pre, &text).iter().map(|word| word.len()).sum();
                 assert_eq!(total, text.len());
             }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/attention.h"
+#include "kernels/encoder_ops.h"
 #include "kernels/matmul.h"
 #include "kernels/row_ops.h"
 
@@ -23,5 +24,9 @@ const AttentionOps& attention_generic();
 const AttentionOps& attention_avx2();
 const AttentionOps& attention_avx512();
 const AttentionOps& attention_bf16();
+
+const EncoderOps& encoder_ops_generic();
+const EncoderOps& encoder_ops_avx2();
+const EncoderOps& encoder_ops_avx512();
 
 }  // namespace forerun

@@ -1,0 +1,10 @@
+#include "kernels/cpu/backends.h"
+#include "kernels/cpu/encoder_ops_inl.h"
+
+namespace forerun {
+
+const EncoderOps& encoder_ops_generic() {
+  return kEncoderOps;
+}
+
+}  // namespace forerun
