@@ -107,8 +107,14 @@ Json Answer::logprob_json(int32_t token_id, float logprob) const {
 }
 
 std::string Answer::timing_line(const LoadedModel& loaded) const {
-  std::string line = "load " + fixed(loaded.load_seconds, 2) + " s | prompt " +
-                     std::to_string(prompt_tokens_) + " tokens";
+  return "load " + fixed(loaded.load_seconds, 2) + " s | " + turn_line() + " | " +
+         std::string(loaded.kernels->name) + ", " + std::to_string(loaded.team->size()) +
+         " threads";
+}
+
+std::string Answer::turn_line() const {
+  std::string line = "prompt " + std::to_string(prompt_tokens_) + " tokens";
+  if (cached_tokens_ > 0) line += ", " + std::to_string(cached_tokens_) + " cached,";
   if (num_tokens() > 0) {
     line +=
         " in " + fixed(prompt_seconds(), 2) + " s | " + std::to_string(num_tokens()) + " tokens";
@@ -116,8 +122,7 @@ std::string Answer::timing_line(const LoadedModel& loaded) const {
   if (tokens_per_second() > 0.0) line += ", " + fixed(tokens_per_second(), 1) + " tokens/s";
   line += " | " + why_it_ended();
   if (!request_.sampling.greedy()) line += " | seed " + std::to_string(seed_);
-  return line + " | " + std::string(loaded.kernels->name) + ", " +
-         std::to_string(loaded.team->size()) + " threads";
+  return line;
 }
 
 std::string Answer::why_it_ended() const {

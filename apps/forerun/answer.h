@@ -34,6 +34,11 @@ class Answer final {
   Json json(const LoadedModel& loaded, const std::string& fingerprint) const;
   // "load 0.11 s | prompt 30 tokens in 0.03 s | 130 tokens, 82.9 tokens/s | …"
   std::string timing_line(const LoadedModel& loaded) const;
+  // The same of an answer among others: "prompt 230 tokens, 192 cached, in 0.01 s | …"
+  std::string turn_line() const;
+  // Of the first choice.
+  std::string_view text() const { return choices_.front().text.shown(); }
+  FinishReason reason() const { return choices_.front().reason; }
 
  private:
   struct Choice {

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -13,9 +12,8 @@
 #include "commands.h"
 #include "loaded_model.h"
 #include "model_options.h"
-#include "models/decoder.h"
 #include "progress_line.h"
-#include "sampling/logprobs.h"
+#include "prompt_scores.h"
 #include "text_input.h"
 
 namespace forerun {
@@ -30,92 +28,7 @@ struct PerplexityOptions {
   bool json = false;
 };
 
-// Rows of a step that is only read, and of one whose logits are computed.
-constexpr int64_t kReadRows = 512;
-constexpr int64_t kStepRows = 64;
 constexpr size_t kMostTextBytes = 256'000'000;
-
-// Windows of `window` tokens that do not overlap; in each, the predictions from its second half,
-// what llama.cpp's llama-perplexity scores, so that the two numbers can be held side by side.
-class PerplexityRun {
- public:
-  PerplexityRun(const LoadedModel& loaded, int64_t window)
-      : vocab_size_(loaded.model->descriptor().vocab_size),
-        window_(window),
-        team_(*loaded.team),
-        decoder_(loaded.model->descriptor(), loaded.model->weights(), *loaded.kernels, *loaded.team,
-                 {.max_rows = kReadRows, .max_logit_rows = kStepRows}),
-        pool_(kv_shape(loaded.model->descriptor()), static_cast<int>(window / kPageTokens + 1)),
-        pages_(pool_.num_pages()),
-        surprises_(kStepRows) {
-    std::iota(pages_.begin(), pages_.end(), 0);
-    for (int member = 0; member < team_.size(); ++member) {
-      workspaces_.push_back(
-          std::make_unique<SamplerWorkspace>(static_cast<int>(vocab_size_), loaded.kernels->isa));
-    }
-  }
-
-  // `tokens`: one window. An Error when the model gives logits that are no numbers.
-  Status score(std::span<const int32_t> tokens) {
-    const int64_t first = window_ / 2;
-    for (int64_t begin = 0; begin < first; begin += kReadRows) {
-      step(tokens, begin, std::min(first, begin + kReadRows), /*scored=*/false);
-    }
-    for (int64_t begin = first; begin < window_ - 1; begin += kStepRows) {
-      const int64_t end = std::min(window_ - 1, begin + kStepRows);
-      step(tokens, begin, end, /*scored=*/true);
-      if (Status status = add_up(tokens.subspan(begin + 1, end - begin)); !status.ok()) {
-        return status;
-      }
-    }
-    return {};
-  }
-
-  double perplexity() const { return std::exp(total_ / static_cast<double>(count_)); }
-  int64_t count() const { return count_; }
-
- private:
-  void step(std::span<const int32_t> tokens, int64_t begin, int64_t end, bool scored) {
-    const auto rows = static_cast<int>(end - begin);
-    const RowGroup group{rows, begin, pages_, nullptr};
-    std::vector<int32_t> logit_rows(scored ? rows : 0);
-    std::iota(logit_rows.begin(), logit_rows.end(), 0);
-    decoder_.step({tokens.subspan(begin, rows), {&group, 1}, logit_rows, nullptr}, pool_);
-  }
-
-  // Adds −ln softmax(logits)[next] of each row of the last step, in order.
-  Status add_up(std::span<const int32_t> next) {
-    const auto rows = static_cast<int64_t>(next.size());
-    team_.run([&](int member) {
-      const Range mine = share_of(rows, member, team_.size());
-      for (int64_t i = mine.begin; i < mine.end; ++i) {
-        surprises_[i] = surprise(i, next[i], *workspaces_[member]);
-      }
-    });
-    for (int64_t i = 0; i < rows; ++i) total_ += surprises_[i];
-    count_ += rows;
-    if (std::isfinite(total_)) return {};
-    return Error{"the model gives logits that are not numbers"};
-  }
-
-  double surprise(int64_t row, int32_t next, SamplerWorkspace& workspace) {
-    const std::span<const float> logits(decoder_.logits(row), static_cast<size_t>(vocab_size_));
-    const Result<Distribution> distribution = raw_distribution(logits, workspace);
-    if (!distribution.ok()) return std::numeric_limits<double>::quiet_NaN();
-    return -logprobs_of(*distribution, next, {}, workspace).chosen;
-  }
-
-  const int64_t vocab_size_;
-  const int64_t window_;
-  Team& team_;
-  Decoder decoder_;
-  KvPool pool_;
-  std::vector<int32_t> pages_;
-  std::vector<double> surprises_;                              // [kStepRows]
-  std::vector<std::unique_ptr<SamplerWorkspace>> workspaces_;  // one a team member
-  double total_ = 0.0;
-  int64_t count_ = 0;
-};
 
 Result<std::vector<int32_t>> read_tokens(const LoadedModel& loaded, const std::string& path) {
   const Result<const Tokenizer*> tokenizer = need_tokenizer(loaded);
@@ -123,6 +36,48 @@ Result<std::vector<int32_t>> read_tokens(const LoadedModel& loaded, const std::s
   const Result<std::string> text = read_text(path, kMostTextBytes);
   if (!text.ok()) return text.error();
   return (*tokenizer)->encode(*text, /*add_special=*/true, /*parse_special=*/false);
+}
+
+// Position of the first token scored, and how many there are: the second half of a window, but for
+// its first token.
+int64_t first_scored(int64_t window) {
+  return window / 2 + 1;
+}
+int64_t scored_tokens(int64_t window) {
+  return window - first_scored(window);
+}
+
+// Windows that do not overlap; in each, the predictions from its second half, what llama.cpp's
+// llama-perplexity scores, so that the two numbers can be held side by side.
+Result<double> score_windows(Engine& engine, const LoadedModel& loaded,
+                             const std::vector<int32_t>& tokens, int64_t windows, int64_t window) {
+  const int32_t bos = loaded.tokenizer->bos_id();
+  std::vector<double> logprobs(windows);
+  double so_far = 0.0;
+  int64_t num_done = 0;
+  ProgressLine line("scoring", static_cast<uint64_t>(windows), "windows");
+  const auto perplexity = [&](double logprob, int64_t num_windows) {
+    return std::exp(-logprob / static_cast<double>(num_windows * scored_tokens(window)));
+  };
+  const Status status = score_texts(
+      engine, windows, /*tell_greedy=*/false,
+      [&](int64_t i) {
+        const auto begin = tokens.begin() + i * window;
+        TextToScore text{{begin, begin + window}, first_scored(window)};
+        // Every window starts as the text does.
+        if (bos != kNoToken && tokens.front() == bos) text.tokens[0] = bos;
+        return text;
+      },
+      [&](int64_t i, const TextScore& score) {
+        logprobs[i] = score.logprob;
+        so_far += score.logprob;
+        char note[32];
+        std::snprintf(note, sizeof(note), "perplexity %.3f", perplexity(so_far, ++num_done));
+        line.update(static_cast<uint64_t>(num_done), note);
+      });
+  line.end();
+  if (!status.ok()) return status.error();
+  return perplexity(std::accumulate(logprobs.begin(), logprobs.end(), 0.0), windows);
 }
 
 int perplexity(const PerplexityOptions& options) {
@@ -143,35 +98,25 @@ int perplexity(const PerplexityOptions& options) {
   }
   if (options.windows > 0) windows = std::min(windows, options.windows);
 
-  PerplexityRun run(*loaded, options.window);
-  ProgressLine line("scoring", static_cast<uint64_t>(windows), "windows");
+  const Result<std::unique_ptr<Engine>> engine =
+      Engine::create(*loaded->model, *loaded->kernels, *loaded->team, loaded->engine_options());
+  if (!engine.ok()) return failed(engine.error());
   const double begin = now_seconds();
-  for (int64_t w = 0; w < windows; ++w) {
-    std::span<int32_t> window(tokens->data() + w * options.window, options.window);
-    // Every window starts as a text does.
-    const bool has_bos = tokens->front() == loaded->tokenizer->bos_id() &&
-                         loaded->tokenizer->bos_id() != kNoToken && w > 0;
-    if (has_bos) window[0] = tokens->front();
-    if (const Status status = run.score(window); !status.ok()) {
-      line.end();
-      return failed(status.error());
-    }
-    char note[32];
-    std::snprintf(note, sizeof(note), "perplexity %.3f", run.perplexity());
-    line.update(static_cast<uint64_t>(w + 1), note);
-  }
-  line.end();
+  const Result<double> perplexity =
+      score_windows(**engine, *loaded, *tokens, windows, options.window);
+  if (!perplexity.ok()) return failed(perplexity.error());
   const double seconds = now_seconds() - begin;
+  const int64_t num_scored = windows * scored_tokens(options.window);
   if (options.json) {
-    const Json json = {
-        {"perplexity", run.perplexity()}, {"window", options.window}, {"windows", windows},
-        {"tokens", run.count()},          {"model", model.name},      {"seconds", seconds},
-        {"isa", loaded->kernels->name}};
-    std::puts(json.dump(2).c_str());
+    const Json json = {{"perplexity", *perplexity},   {"window", options.window},
+                       {"windows", windows},          {"tokens", num_scored},
+                       {"model", model.name},         {"seconds", seconds},
+                       {"isa", loaded->kernels->name}};
+    std::puts(json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
     std::printf("perplexity %.4f over %lld tokens (%lld windows of %lld) in %.1f s, %s\n",
-                run.perplexity(), static_cast<long long>(run.count()),
-                static_cast<long long>(windows), static_cast<long long>(options.window), seconds,
+                *perplexity, static_cast<long long>(num_scored), static_cast<long long>(windows),
+                static_cast<long long>(options.window), seconds,
                 std::string(loaded->kernels->name).c_str());
   }
   return 0;

@@ -1,8 +1,16 @@
 #include "prompt.h"
 
-#include "text/chat_template.h"
-
 namespace forerun {
+
+Result<std::vector<int32_t>> encode_messages(const Tokenizer& tokenizer,
+                                             const OrderedJson& messages) {
+  ChatOptions chat;
+  chat.bos_text = tokenizer.bos_text();
+  chat.eos_text = tokenizer.eos_text();
+  const Result<std::string> prompt = render_chat(tokenizer.chat_template(), messages, chat);
+  if (!prompt.ok()) return prompt.error();
+  return tokenizer.encode(*prompt, /*add_special=*/false, /*parse_special=*/true);
+}
 
 Result<std::vector<int32_t>> encode_question(const Tokenizer& tokenizer, const std::string& text,
                                              const std::string& system) {
@@ -13,12 +21,7 @@ Result<std::vector<int32_t>> encode_question(const Tokenizer& tokenizer, const s
   OrderedJson messages = OrderedJson::array();
   if (!system.empty()) messages.push_back({{"role", "system"}, {"content", system}});
   messages.push_back({{"role", "user"}, {"content", text}});
-  ChatOptions chat;
-  chat.bos_text = tokenizer.bos_text();
-  chat.eos_text = tokenizer.eos_text();
-  const Result<std::string> prompt = render_chat(tokenizer.chat_template(), messages, chat);
-  if (!prompt.ok()) return prompt.error();
-  return tokenizer.encode(*prompt, /*add_special=*/false, /*parse_special=*/true);
+  return encode_messages(tokenizer, messages);
 }
 
 Result<std::vector<int32_t>> encode_beginning(const Tokenizer& tokenizer, const std::string& text) {

@@ -5,12 +5,17 @@
 #include <vector>
 
 #include "base/result.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace forerun {
 
-// Token ids of one question as the model's chat template puts it; `system` may be empty. An Error
-// when the model has no template, or the template refuses.
+// Token ids of messages (array of {role, content}) as the model's chat template puts them, ending
+// where its answer begins. An Error when the template refuses.
+Result<std::vector<int32_t>> encode_messages(const Tokenizer& tokenizer,
+                                             const OrderedJson& messages);
+
+// The same of one question; `system` may be empty. An Error also when the model has no template.
 Result<std::vector<int32_t>> encode_question(const Tokenizer& tokenizer, const std::string& text,
                                              const std::string& system);
 

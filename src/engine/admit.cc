@@ -10,8 +10,8 @@ namespace {
 // running sequence, so that admitting it does not preempt another at once. Pages of its beginning
 // that others hold cost nothing.
 bool has_room(const EngineState& state, const Sequence& sequence) {
-  int64_t wanted = pages_for(sequence.num_tokens() + 1);
-  if (sequence.request->request.use_prefix_cache) {
+  int64_t wanted = pages_for(std::min(sequence.num_tokens() + 1, state.sequence_limit));
+  if (sequence.may_reuse_prefix()) {
     wanted -= state.cache.held_prefix_pages(sequence.known(), sequence.kv.key);
   }
   return wanted + static_cast<int64_t>(state.running.size()) <= state.cache.free_pages();
@@ -22,7 +22,7 @@ void start(EngineState& state, Sequence& sequence) {
   ActiveRequest& request = *sequence.request;
   make_lists(state, sequence);
   int64_t found = 0;
-  if (request.request.use_prefix_cache) {
+  if (sequence.may_reuse_prefix()) {
     found = state.cache.match_prefix(sequence.tokens, sequence.kv);
   }
   CHECK(state.cache.reserve(sequence.kv, sequence.num_tokens()), "has_room counted the pages");

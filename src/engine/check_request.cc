@@ -23,12 +23,29 @@ Status check_ids(const std::vector<int32_t>& ids, const std::string& field, int6
 Status check_prompt(const EngineState& state, const Request& request) {
   if (request.prompt.empty()) return Error{"prompt is empty; it needs at least one token"};
   const auto tokens = static_cast<int64_t>(request.prompt.size());
-  if (tokens >= state.sequence_limit) {
+  const int64_t answer_tokens = request.prompt_only ? 0 : 1;
+  if (tokens + answer_tokens > state.sequence_limit) {
     return Error{"prompt has " + std::to_string(tokens) +
                  " tokens; the model and its memory hold " + std::to_string(state.sequence_limit) +
-                 ", and one must be left for the answer"};
+                 (request.prompt_only ? "" : ", and one must be left for the answer")};
   }
   return check_ids(request.prompt, "prompt token", state.model.descriptor().vocab_size);
+}
+
+Status check_prompt_logprobs(const Request& request) {
+  if (!request.prompt_logprobs) return {};
+  const auto tokens = static_cast<int64_t>(request.prompt.size());
+  const auto [first, top] = *request.prompt_logprobs;
+  if (first < 1 || first > tokens) {
+    return Error{"prompt_logprobs begin at position " + std::to_string(first) +
+                 "; they may from 1 to " + std::to_string(tokens) +
+                 ", the number of prompt tokens"};
+  }
+  if (top < 0 || top > kMaxTopLogprobs) {
+    return Error{"prompt_logprobs asks for the top " + std::to_string(top) +
+                 " tokens; it must be from 0 to " + std::to_string(kMaxTopLogprobs)};
+  }
+  return {};
 }
 
 Status check_stop_strings(const EngineState& state, const Request& request) {
@@ -65,6 +82,7 @@ Status check_stops(const EngineState& state, const Request& request) {
 
 Status check_request(const EngineState& state, const Request& request) {
   if (Status status = check_prompt(state, request); !status.ok()) return status;
+  if (Status status = check_prompt_logprobs(request); !status.ok()) return status;
   if (Status status = check_stops(state, request); !status.ok()) return status;
   if (request.max_tokens < 0) {
     return Error{"max_tokens is " + std::to_string(request.max_tokens) +
@@ -73,6 +91,10 @@ Status check_request(const EngineState& state, const Request& request) {
   if (request.n < 1 || request.n > kMaxChoices) {
     return Error{"n is " + std::to_string(request.n) + "; it must be between 1 and " +
                  std::to_string(kMaxChoices)};
+  }
+  if (request.prompt_only && request.n != 1) {
+    return Error{"n is " + std::to_string(request.n) +
+                 "; a request that ends with its prompt has one choice"};
   }
   return validate(request.sampling, static_cast<int>(state.model.descriptor().vocab_size));
 }

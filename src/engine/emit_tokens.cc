@@ -42,20 +42,47 @@ bool ends(EngineState& state, Sequence& sequence, FinishEvent& event) {
          sequence.num_tokens() >= state.sequence_limit;
 }
 
+void finish_with_error(EngineState& state, Sequence& sequence, const Error& error) {
+  FinishEvent event;
+  event.reason = FinishReason::kError;
+  event.error = error.message;
+  finish(state, sequence, event);
+}
+
+void emit_prompt_token(EngineState& state, const SampleResult& score) {
+  Sequence& sequence = *score.sequence;
+  if (sequence.finished) return;
+  if (score.error) return finish_with_error(state, sequence, *score.error);
+  PromptTokenEvent event;
+  event.request = sequence.request->id;
+  event.position = sequence.next_prompt_logprob++;
+  event.token_id = score.token_id;
+  event.logprob = *score.logprob;
+  event.top = {score.top.data(), static_cast<size_t>(score.num_top)};
+  const auto& on_prompt_token = sequence.request->request.on_prompt_token;
+  if (on_prompt_token) on_prompt_token(event);
+}
+
+// Ends what wants no more than its prompt.
+void finish_prompts(EngineState& state) {
+  for (Sequence* sequence : state.step_sequences) {
+    const bool done = sequence->request->request.prompt_only && sequence->uncomputed() == 0;
+    if (!done || sequence->finished) continue;
+    FinishEvent event;
+    event.reason = FinishReason::kLength;
+    finish(state, *sequence, event);
+  }
+}
+
 void emit(EngineState& state, SampleResult& sample) {
   Sequence& sequence = *sample.sequence;
   if (sequence.finished) return;
-  FinishEvent event;
-  if (sample.error) {
-    event.reason = FinishReason::kError;
-    event.error = sample.error->message;
-    finish(state, sequence, event);
-    return;
-  }
+  if (sample.error) return finish_with_error(state, sequence, *sample.error);
   sequence.tokens.push_back(sample.token_id);
   if (sequence.penalties) sequence.penalties->push(sample.token_id);
   ++state.stats.generated_tokens;
   call_token(sequence, sample);
+  FinishEvent event;
   if (ends(state, sequence, event)) finish(state, sequence, event);
 }
 
@@ -63,6 +90,8 @@ void emit(EngineState& state, SampleResult& sample) {
 
 void emit_tokens(EngineState& state) {
   // Callbacks may add and cancel requests; samples stay as they are.
+  for (const SampleResult& score : state.prompt_scores) emit_prompt_token(state, score);
+  finish_prompts(state);
   for (SampleResult& sample : state.samples) emit(state, sample);
 }
 

@@ -74,7 +74,8 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
       options(std::move(the_options)),
       fingerprint(make_fingerprint(the_model, kernels)),
       decoder(the_model.descriptor(), the_model.weights(), kernels, the_team,
-              {.max_rows = options.max_step_rows, .max_logit_rows = options.max_sequences}),
+              {.max_rows = options.max_step_rows,
+               .max_logit_rows = options.max_sequences + kMaxPromptLogits}),
       cache(kv_shape_of(the_model.descriptor(), options), num_pages) {
   sequence_limit =
       std::min<int64_t>(model.descriptor().context_length, int64_t{num_pages} * kPageTokens);
@@ -83,6 +84,7 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
   step_tokens.reserve(rows);
   step_groups.reserve(rows);
   step_logit_rows.reserve(rows);
+  prompt_scores.reserve(kMaxPromptLogits);
   step_sequences.reserve(rows + places);
   running.reserve(places);
   samples.reserve(places);

@@ -15,9 +15,10 @@ uint32_t bits_of(float value) {
   return std::bit_cast<uint32_t>(value);
 }
 
-AnsweredToken answered(const TokenEvent& event) {
-  AnsweredToken token = {event.token_id, event.logprob ? bits_of(*event.logprob) : 0, {}};
-  for (const TokenLogprob& top : event.top) {
+AnsweredToken answered(int32_t token_id, std::optional<float> logprob,
+                       std::span<const TokenLogprob> tops) {
+  AnsweredToken token = {token_id, logprob ? bits_of(*logprob) : 0, {}};
+  for (const TokenLogprob& top : tops) {
     token.top.emplace_back(top.token_id, bits_of(top.logprob));
   }
   return token;
@@ -179,6 +180,9 @@ std::vector<Request> mixed_requests(int64_t vocab_size) {
   requests[13].n = 2;
   params(14).top_k = 1;
   log_probs(15, LogprobMode::kRaw, 0);
+  requests[7].prompt_logprobs = {.first = 1, .top = 3};
+  requests[13].prompt_logprobs = {.first = 40, .top = 0};
+  requests[15].prompt_logprobs = {.first = 270, .top = 20};
   requests[15].ignore_eos = true;
   return requests;
 }
@@ -193,8 +197,16 @@ RecordedEngine::RecordedEngine(const Model& model, Isa isa, int num_threads, Eng
 
 RequestId RecordedEngine::add(Request request) {
   const auto choices = static_cast<size_t>(request.n);
+  request.on_prompt_token =
+      [this, then = std::move(request.on_prompt_token)](const PromptTokenEvent& event) {
+        std::vector<AnsweredToken>& told = answers_.at(event.request).choices[0].prompt;
+        told.push_back(answered(event.token_id, event.logprob, event.top));
+        if (then) then(event);
+      };
   request.on_token = [this, then = std::move(request.on_token)](const TokenEvent& event) {
-    answers_.at(event.request).choices[event.choice].tokens.push_back(answered(event));
+    answers_.at(event.request)
+        .choices[event.choice]
+        .tokens.push_back(answered(event.token_id, event.logprob, event.top));
     if (then) then(event);
   };
   request.on_finish = [this, then = std::move(request.on_finish)](const FinishEvent& event) {

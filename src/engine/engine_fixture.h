@@ -25,6 +25,7 @@ struct AnsweredToken {
 
 // What a choice was answered; all of it falls under promise 1.
 struct Answer {
+  std::vector<AnsweredToken> prompt;  // log-probs of its tokens, where asked for
   std::vector<AnsweredToken> tokens;
   FinishReason reason = FinishReason::kCancelled;
   std::optional<int32_t> stop_id;

@@ -23,6 +23,7 @@ RequestId queue_request(EngineState& state, Request request) {
   const int64_t room = state.sequence_limit - active->prompt_tokens();
   const int64_t wish = active->request.max_tokens;
   active->max_tokens = wish == 0 ? room : std::min(wish, room);
+  if (active->request.prompt_only) active->max_tokens = 0;
   // Whatever step() moves between the lists, each has room for all sequences.
   make_room(state.sequences, active->unfinished);
   if (state.waiting.capacity() < state.sequences.capacity()) {
@@ -34,6 +35,9 @@ RequestId queue_request(EngineState& state, Request request) {
     sequence->choice = choice;
     sequence->kv.key = {state.model.weights().fingerprint, active->request.salt};
     sequence->waits_for_fork = choice > 0;
+    const std::optional<PromptLogprobs>& logprobs = active->request.prompt_logprobs;
+    sequence->next_prompt_logprob =
+        choice == 0 && logprobs ? logprobs->first : active->prompt_tokens();
     state.waiting.push_back(sequence.get());
     state.sequences.push_back(std::move(sequence));
   }

@@ -33,6 +33,15 @@ struct TokenEvent {
   std::span<const TokenLogprob> top;
 };
 
+// One token of the prompt, as the model predicted it from those before.
+struct PromptTokenEvent {
+  RequestId request = 0;
+  int64_t position = 0;
+  int32_t token_id = 0;
+  float logprob = 0.0f;               // raw, as LogprobMode::kRaw says
+  std::span<const TokenLogprob> top;  // the most probable tokens there
+};
+
 // The end of one choice. A choice that ends at a stop id has emitted it as its last token.
 struct FinishEvent {
   RequestId request = 0;
@@ -49,6 +58,12 @@ struct FinishEvent {
   uint64_t seed = 0;  // the one given, or the one drawn
 };
 
+// Which of the prompt's tokens to tell log-probs of.
+struct PromptLogprobs {
+  int64_t first = 1;  // position of the first; nothing predicts position 0
+  int top = 0;        // most probable tokens at each, up to kMaxTopLogprobs
+};
+
 // What to generate. Sampling defaults are the model's own distribution.
 struct Request {
   std::vector<int32_t> prompt;
@@ -60,9 +75,16 @@ struct Request {
   bool ignore_eos = false;                // the model's own end-of-sequence ids do not stop it
   uint64_t salt = 0;  // whose prefix cache entries it may use and leave behind; 0 is shared
   bool use_prefix_cache = true;
+  // Told by choice 0. Such a prompt is computed whole, whatever the prefix cache holds.
+  std::optional<PromptLogprobs> prompt_logprobs;
+  // Ends, as kLength, when the prompt is computed: nothing is sampled, and the prompt may fill the
+  // context. Takes n = 1.
+  bool prompt_only = false;
 
-  // Called by Engine::step() on its thread, in order, for each choice: tokens, then one finish.
+  // Called by Engine::step() on its thread, in order, for each choice: tokens, the prompt's first,
+  // then one finish.
   // They may add and cancel requests, not call step() or throw; spans and views last for the call.
+  std::function<void(const PromptTokenEvent&)> on_prompt_token;
   std::function<void(const TokenEvent&)> on_token;
   std::function<void(const FinishEvent&)> on_finish;
 };

@@ -14,6 +14,7 @@ bool run_step(EngineState& state) {
   }
   forward(state);
   fork_choices(state);
+  score_prompts(state);
   sample_tokens(state);
   emit_tokens(state);
   sweep(state);

@@ -13,23 +13,23 @@ SamplePoint point_of(const Sequence& sequence, int choice) {
   return point;
 }
 
+void take_logprobs(const Distribution& distribution, int num_top, SamplerWorkspace& workspace,
+                   SampleResult& result) {
+  const std::span<TokenLogprob> top(result.top.data(), num_top);
+  const Logprobs logprobs = logprobs_of(distribution, result.token_id, top, workspace);
+  result.logprob = logprobs.chosen;
+  result.num_top = logprobs.num_top;
+}
+
 // Log-probs of the token just sampled.
 void add_logprobs(const SamplingParams& params, std::span<const float> logits,
                   const Distribution& processed, SamplerWorkspace& workspace,
                   SampleResult& result) {
-  Distribution distribution = processed;
   if (params.logprobs == LogprobMode::kRaw) {
-    const Result<Distribution> raw = raw_distribution(logits, workspace);
-    if (!raw.ok()) {
-      result.error = raw.error();
-      return;
-    }
-    distribution = *raw;
+    add_raw_logprobs(logits, params.top_logprobs, workspace, result);
+  } else {
+    take_logprobs(processed, params.top_logprobs, workspace, result);
   }
-  const std::span<TokenLogprob> top(result.top.data(), params.top_logprobs);
-  const Logprobs logprobs = logprobs_of(distribution, result.token_id, top, workspace);
-  result.logprob = logprobs.chosen;
-  result.num_top = logprobs.num_top;
 }
 
 void sample_row(std::span<const float> logits, const SamplePoint& point,
@@ -58,6 +58,16 @@ void sample_together(EngineState& state, std::span<const float> logits, const Sa
 
 }  // namespace
 
+void add_raw_logprobs(std::span<const float> logits, int num_top, SamplerWorkspace& workspace,
+                      SampleResult& result) {
+  const Result<Distribution> raw = raw_distribution(logits, workspace);
+  if (raw.ok()) {
+    take_logprobs(*raw, num_top, workspace, result);
+  } else {
+    result.error = raw.error();
+  }
+}
+
 void sample_tokens(EngineState& state) {
   state.samples.clear();
   const auto vocab_size = static_cast<size_t>(state.model.descriptor().vocab_size);
@@ -65,9 +75,10 @@ void sample_tokens(EngineState& state) {
     if (sequence->logit_row < 0) continue;
     state.samples.emplace_back();
     state.samples.back().sequence = sequence;
+    state.samples.back().logit_row = sequence->logit_row;
   }
   const auto logits_of = [&](const SampleResult& result) {
-    return std::span<const float>(state.decoder.logits(result.sequence->logit_row), vocab_size);
+    return std::span<const float>(state.decoder.logits(result.logit_row), vocab_size);
   };
   if (state.samples.size() == 1) {
     SampleResult& result = state.samples[0];

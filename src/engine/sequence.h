@@ -40,10 +40,14 @@ struct Sequence {
   // Choices 1 … n−1 wait for choice 0's prompt and are forked from it.
   bool waits_for_fork = false;
   bool finished = false;
+  // The prompt token whose log-prob is told next; prompt_tokens() when none is.
+  int64_t next_prompt_logprob = 0;
 
   // This step.
-  int step_rows = 0;   // tokens computed by it
-  int logit_row = -1;  // which logits it samples from, or −1
+  int step_rows = 0;         // tokens computed by it
+  int logit_row = -1;        // which logits it samples from, or −1
+  int prompt_logit_row = 0;  // the first of those that predict prompt tokens
+  int num_prompt_logits = 0;
 
   // What is known of it: the prompt and what came out.
   std::span<const int32_t> known() const { return tokens.empty() ? prompt() : tokens; }
@@ -53,6 +57,11 @@ struct Sequence {
   int64_t output_tokens() const { return num_tokens() - prompt_tokens(); }
   // Tokens whose keys and values are not there yet.
   int64_t uncomputed() const { return num_tokens() - kv.num_tokens; }
+  bool wants_prompt_logprobs() const { return next_prompt_logprob < prompt_tokens(); }
+  // Pages found in the prefix cache have no logits.
+  bool may_reuse_prefix() const {
+    return request->request.use_prefix_cache && !wants_prompt_logprobs();
+  }
   // Only the token just sampled is uncomputed.
   bool is_decoding() const { return uncomputed() == 1 && output_tokens() > 0; }
 };

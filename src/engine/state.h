@@ -16,9 +16,14 @@
 
 namespace forerun {
 
-// A sampled token on its way from sample.cc to emit.cc.
+// Of a step, rows of logits that predict prompt tokens: a prompt with log-probs is computed in
+// chunks that hold no more. They come on top of the row each sequence may sample from.
+constexpr int kMaxPromptLogits = 64;
+
+// A token on its way to emit_tokens.cc: sampled, or of the prompt.
 struct SampleResult {
   Sequence* sequence = nullptr;
+  int logit_row = -1;
   int32_t token_id = -1;
   std::optional<Error> error;
   std::optional<float> logprob;
@@ -27,7 +32,8 @@ struct SampleResult {
 };
 
 // Everything the engine's actions work on, each in a file of its own. One step runs them in this
-// order: cancel_requests, admit, plan_step, forward, fork_choices, sample_tokens, emit_tokens.
+// order: cancel_requests, admit, plan_step, forward, fork_choices, score_prompts, sample_tokens,
+// emit_tokens.
 struct EngineState {
   EngineState(const Model& model, const KernelTable& kernels, Team& team, EngineOptions options,
               int num_pages);
@@ -54,9 +60,11 @@ struct EngineState {
   std::vector<RowGroup> step_groups;
   std::vector<int32_t> step_logit_rows;
   std::vector<Sequence*> step_sequences;
+  int step_prompt_logits = 0;
   int64_t step_keys = 0;                    // that the rows attend to, summed
   std::array<Buffer, kNumTaps> tap_memory;  // [max_step_rows, d_model] each, with keep_states
   StateTap tap;
+  std::vector<SampleResult> prompt_scores;
   std::vector<SampleResult> samples;
   std::vector<std::unique_ptr<SamplerWorkspace>> workspaces;  // one a team member
 
@@ -85,8 +93,13 @@ void forward(EngineState& state);
 void keep_states(EngineState& state);
 // Starts a request's other choices from the prompt its first one has just computed.
 void fork_choices(EngineState& state);
+// Log-probs of the prompt tokens that the step's logits predict.
+void score_prompts(EngineState& state);
 // One token for every sequence whose next logits are there, and its log-probs.
 void sample_tokens(EngineState& state);
+// Log-probs of `result`'s token under the model's own distribution, or an error.
+void add_raw_logprobs(std::span<const float> logits, int num_top, SamplerWorkspace& workspace,
+                      SampleResult& result);
 // Appends the tokens, calls back, ends what is done.
 void emit_tokens(EngineState& state);
 

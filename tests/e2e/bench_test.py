@@ -24,7 +24,7 @@ class BenchEngine(forerun.TestCase):
     def test_json(self):
         result = self.bench("--batch", 2, "--verify", "3", "--json", "--profile")
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertEqual(result.stderr, "", "no progress line where nobody looks")
+        self.assertEqual(result.stderr, "", "a progress line where nobody looks")
         document = json.loads(result.stdout)
         self.assertGreater(document["ceiling"]["read_gb_s"], 0)
         self.assertGreater(document["ceiling"]["int8_tops"], 0)
@@ -119,6 +119,15 @@ class BenchPerplexity(forerun.TestCase):
         again = self.perplexity("-", "--json", stdin=text.read_text())
         self.assertEqual(json.loads(again.stdout)["perplexity"], document["perplexity"])
 
+    def test_tells_a_terminal_how_far_it_is(self):
+        text = self.write("text.txt", "The tide rises, the tide falls, the twilight darkens.")
+        arguments = ("bench", "perplexity", self.model, "--text", text, "--window", 16)
+        status, output, shown = forerun.run_on_terminal(*arguments)
+        self.assertEqual(status, 0)
+        self.assertRegex(output, r"^perplexity [\d.]+ over 21 tokens \(3 windows of 16\)")
+        self.assertIn("scoring [######..............] 1 of 3 windows, perplexity ", shown)
+        self.assertTrue(shown.endswith("\r\x1b[K"), "the line is gone at the end")
+
     def test_scores_what_generate_reports(self):
         # Of a window of 4, the one prediction from position 2: the log-prob of the fourth letter.
         text = self.write("text.txt", "tide")
@@ -140,6 +149,83 @@ class BenchPerplexity(forerun.TestCase):
         self.assert_fails(
             self.perplexity(short, "--window", 300), 1, "--window is 300; the model's context is 256"
         )
+
+
+class BenchScore(forerun.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.model = self.write("tiny.gguf", tiny_model.model())
+
+    def score(self, *lines, **more):
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        return forerun.run("bench", "score", self.model, "--requests", "-", "--json",
+                           stdin=text, **more)
+
+    def requests(self, *lines):
+        result = self.score(*lines)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)["requests"]
+
+    def test_scores_what_generate_reports(self):
+        told = forerun.run("generate", self.model, "--raw", "-p", "tide", "-n", 5, "--json",
+                           "--logprobs", 0)
+        tokens = json.loads(told.stdout)["choices"][0]["logprobs"]["tokens"]
+        ids = [token["token_id"] for token in tokens]
+        [whole] = self.requests({"context": [ord(c) for c in "tide"], "continuation": ids})
+        self.assertAlmostEqual(whole["logprob"], sum(token["logprob"] for token in tokens), places=5)
+        self.assertTrue(whole["greedy"])
+        self.assertEqual((whole["context_tokens"], whole["continuation_tokens"]), (4, 5))
+        other = [ids[0], (ids[1] + 1) % 256, *ids[2:]]
+        [less] = self.requests({"context": [ord(c) for c in "tide"], "continuation": other})
+        self.assertFalse(less["greedy"])
+        self.assertLess(less["logprob"], whole["logprob"])
+
+    def test_parts_add_up(self):
+        whole, first, second = self.requests(
+            {"context": "The tide", "continuation": " rises."},
+            {"context": "The tide", "continuation": " ri"},
+            {"context": "The tide ri", "continuation": "ses."})
+        self.assertAlmostEqual(whole["logprob"], first["logprob"] + second["logprob"], places=9)
+
+    def test_company_changes_nothing(self):
+        lines = [{"context": "x" * (3 * i + 1), "continuation": "yz" * (i % 50 + 1)}
+                 for i in range(40)]
+        together = self.requests(*lines)
+        for i in (0, 17, 39):
+            self.assertEqual(self.requests(lines[i]), [together[i]])
+
+    def test_choices(self):
+        result = self.score(
+            {"context": "a", "choices": ["b", "cd", "e"], "answer": 2},
+            {"context": "a", "choices": ["b", "cd", "e"]},
+            {"context": "a", "choices": ["f"], "answer": 0})
+        document = json.loads(result.stdout)
+        first, second, third = document["requests"]
+        logprobs = [choice["logprob"] for choice in first["choices"]]
+        self.assertEqual(first["best"], logprobs.index(max(logprobs)))
+        by_length = [logprobs[0], logprobs[1] / 2, logprobs[2]]
+        self.assertEqual(first["best_by_length"], by_length.index(max(by_length)))
+        self.assertEqual([choice["bytes"] for choice in first["choices"]], [1, 2, 1])
+        self.assertNotIn("answer", second)
+        right = (first["best"] == 2) + (third["best"] == 0)
+        self.assertEqual(document["accuracy"]["questions"], 2)
+        self.assertAlmostEqual(document["accuracy"]["raw"], right / 2)
+
+    def test_says_it_in_a_line_or_two(self):
+        file = self.write("requests.jsonl", '{"context": "a", "choices": ["b", "c"], "answer": 0}\n'
+                          '{"context": "%s", "continuation": "b"}\n' % ("a" * 300))
+        result = forerun.run("bench", "score", self.model, "--requests", file)
+        self.assertRegex(
+            result.stdout,
+            r"^3 continuations, log-likelihood -[\d.]+ in all, \d greedy, 1 with a shortened context; "
+            r"260 tokens in [\d.]+ s\naccuracy [\d.]+ %, by length [\d.]+ %, of 1 questions\n$")
+
+    def test_requests_that_cannot_be(self):
+        self.assert_fails(self.score({"context": "a"}), 1, "'-': line 1: a request has a continuation")
+        self.assert_fails(self.score(), 1, "there are no requests")
+        missing = forerun.run("bench", "score", self.model, "--requests", self.folder / "none")
+        self.assert_fails(missing, 1, "No such file")
+        self.assert_fails(forerun.run("bench", "score", self.model), 2, "--requests is required")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
 """Runs the built command: each test script is given its path as the first argument."""
+import concurrent.futures
+import fcntl
 import os
 import pathlib
+import re
+import select
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 import unittest
 
 COMMAND = sys.argv.pop(1)
@@ -20,6 +26,84 @@ def run(*arguments, stdin=None, **environment):
         timeout=SECONDS,
         env={**os.environ, **environment},
     )
+
+
+def read_terminal(terminal):
+    """All that comes until the other side is closed, which a terminal ends with EIO."""
+    shown = b""
+    try:
+        while piece := os.read(terminal, 65536):
+            shown += piece
+    except OSError:
+        pass
+    return shown
+
+
+def run_on_terminal(*arguments):
+    """(status, standard output, what a terminal as standard error shows)"""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [COMMAND, *map(str, arguments)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
+    )
+    os.close(theirs)
+    with concurrent.futures.ThreadPoolExecutor(1) as reader:  # both are read while it runs
+        shown = reader.submit(read_terminal, ours)
+        output, _ = process.communicate(timeout=SECONDS)
+    os.close(ours)
+    return process.returncode, output.decode(), shown.result().decode()
+
+
+class Terminal:
+    """The command with a terminal of its own as standard input, output and error; Ctrl-C typed there
+    interrupts it."""
+
+    def __init__(self, *arguments, **environment):
+        self.ours, theirs = os.openpty()
+
+        def take_terminal():
+            os.setsid()
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen(
+            [COMMAND, *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs,
+            preexec_fn=take_terminal, env={**os.environ, "TERM": "xterm", **environment},
+        )
+        os.close(theirs)
+        self.unread = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.ours)
+
+    def type(self, text):
+        os.write(self.ours, text.encode())
+
+    def shown(self, pattern, seconds=SECONDS):
+        """What is shown up to the first match of `pattern`, the match included."""
+        end = time.monotonic() + seconds
+        while not (match := re.search(pattern, self.unread, re.DOTALL)):
+            ready, _, _ = select.select([self.ours], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                raise AssertionError(f"{pattern!r} was not shown within {seconds} s: {self.unread!r}")
+            try:
+                piece = os.read(self.ours, 65536)
+            except OSError:
+                piece = b""
+            if not piece:
+                raise AssertionError(f"{pattern!r} was not shown before the end: {self.unread!r}")
+            self.unread += piece.decode(errors="replace")
+        shown, self.unread = self.unread[: match.end()], self.unread[match.end() :]
+        return shown
+
+    def status(self):
+        """What the command ends with."""
+        return self.process.wait(timeout=SECONDS)
 
 
 class TestCase(unittest.TestCase):
