@@ -231,6 +231,7 @@ class HuggingFaceTensors final : public TensorSource {
     const auto found = views_.find(std::string(name));
     return found == views_.end() ? nullptr : &found->second;
   }
+  std::string_view type_name(std::string_view) const override { return "F32"; }
 
  private:
   std::string path_ = "tiny";
