@@ -108,6 +108,9 @@ TEST(GgufDescriptor, NamesWhatItCannotRun) {
   EXPECT_EQ(with("rope.scaling.factor", 0.0),
             "tiny.gguf: the rotary embedding's scaling factor is 0.000000; it must be positive and "
             "finite");
+  EXPECT_EQ(with("rope.scaling.type", "longrope"),
+            "tiny.gguf: llama.rope.scaling.type is longrope, but a tensor rope_factors_long.weight "
+            "or rope_factors_short.weight is missing");
   EXPECT_EQ(with("attention.value_length", 16),
             "tiny.gguf: llama.attention.value_length differs from attention.key_length; the engine "
             "needs them equal");

@@ -171,6 +171,11 @@ class GgufReader {
             "rope_freqs.weight"});
     }
     read_divisors(parameters);
+    if (type == "longrope" && parameters.divisors.empty()) {
+      fail({file_.path() + ": " + key("rope.scaling.type") +
+            " is longrope, but a tensor rope_factors_long.weight or rope_factors_short.weight is "
+            "missing"});
+    }
     if (has("rope.scaling.attn_factor")) parameters.attention = real("rope.scaling.attn_factor");
   }
 
@@ -222,6 +227,9 @@ class GgufReader {
       if (real_or(name, 0.0) == 0.0) continue;
       fail({file_.path() + ": " + key(name) + " asks for " + std::string(what) +
             ", which the engine does not have yet"});
+    }
+    if (real_or("rope.scaling.yarn_ext_factor", 1.0) != 1.0) {
+      fail({file_.path() + ": " + key("rope.scaling.yarn_ext_factor") + " must be 1"});
     }
     if (size_or("attention.value_length", model_.head_dim) != model_.head_dim) {
       fail({file_.path() + ": " + key("attention.value_length") +

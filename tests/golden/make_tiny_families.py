@@ -73,7 +73,8 @@ MODELS = {
         config=dict(sliding_window=40, original_max_position_embeddings=512)),
     "tiny_phi3_long": dict(
         architecture="phi3", transformers="Phi3", sizes=dict(d_model=128),
-        keys={"attention.sliding_window": 0, "rope.scaling.original_context_length": 64,
+        keys={"attention.sliding_window": 0, "rope.scaling.type": "longrope",
+              "rope.scaling.original_context_length": 64,
               "rope.scaling.attn_factor": longrope_attention(512, 64),
               "rope.dimension_count": ROTATED},
         tensors={"rope_factors_long.weight": LONG_FACTORS,
