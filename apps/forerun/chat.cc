@@ -19,6 +19,7 @@
 #include "loaded_model.h"
 #include "message_reader.h"
 #include "model_options.h"
+#include "model_sampling.h"
 #include "stream_answer.h"
 
 namespace forerun {
@@ -253,6 +254,9 @@ int chat(const ChatFlags& options) {
   if (!request.ok()) return failed(request.error());
   const Result<LoadedModel> loaded = load_model(options.model, options.answer.threads);
   if (!loaded.ok()) return failed(loaded.error());
+  const Status sampling =
+      use_model_sampling(loaded->model->files(), *options.answer.command, request->sampling);
+  if (!sampling.ok()) return failed(sampling.error());
   const Result<const Tokenizer*> tokenizer = need_tokenizer(*loaded);
   if (!tokenizer.ok()) return failed(tokenizer.error());
   if ((*tokenizer)->chat_template().empty()) {
