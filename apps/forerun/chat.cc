@@ -237,7 +237,7 @@ Status Chat::save(const std::string& path) {
   if (path.empty()) return Error{"/save needs a file's name"};
   const std::string content =
       conversation_.json().dump(/*indent=*/2, ' ', false, Json::error_handler_t::replace) + "\n";
-  const Status status = write_file(path, content, /*replace=*/path == saved_to_);
+  Status status = write_file(path, content, /*replace=*/path == saved_to_);
   if (!status.ok()) return status;
   saved_to_ = path;
   say("saved to " + quote(path, 300));
