@@ -262,7 +262,7 @@ class Generate(forerun.TestCase):
         )
         self.assert_refused(
             model(blk__0__attn_q__weight=("BF16", [32, 32])),
-            "bad.gguf: blk.0.attn_q.weight is BF16; the engine multiplies F32, F16",
+            "bad.gguf: blk.0.attn_q.weight is BF16, which the engine does not multiply",
         )
         self.assert_refused(
             model(without=["llama.block_count"]),
