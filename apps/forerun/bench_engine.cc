@@ -110,7 +110,9 @@ class EngineBench final {
   // An Error when the model cannot answer.
   Status run() {
     report_.begin_part("the machine's ceilings");
-    report_.set("ceiling", {{"read_gb_s", read_ceiling()}, {"int8_tops", int8_ceiling()}});
+    Json ceiling = {{"read_gb_s", read_ceiling()}, {"int8_tops", int8_ceiling()}};
+    if (const double bf16 = bf16_ceiling(); bf16 > 0.0) ceiling["bf16_tflops"] = bf16;
+    report_.set("ceiling", std::move(ceiling));
     if (options_.profile) steps_.decoder().set_profiling(true);
     for (const int tokens : options_.prompt) prefill(tokens);
     for (const int depth : options_.depth) {
@@ -131,6 +133,13 @@ class EngineBench final {
   double int8_ceiling() {
     return 2.0 * measure_int8_gmacs(loaded_.kernels->isa, *loaded_.team) / 1e3;
   }
+  double bf16_ceiling() {
+    return 2.0 * measure_bf16_gmacs(loaded_.kernels->isa, *loaded_.team) / 1e3;
+  }
+  // Of the products that take most of prefill's time.
+  bool multiplies_bf16() const {
+    return loaded_.kernels->forms_of(loaded_.model->weights().layers[0].gate).bf16;
+  }
 
   double weight_bytes() const {
     return static_cast<double>(loaded_.model->weights().file_bytes_per_step);
@@ -139,7 +148,7 @@ class EngineBench final {
   void prefill(int tokens) {
     report_.begin_part("prefill " + std::to_string(tokens));
     steps_.decoder().reset_profile();
-    const double ceiling = int8_ceiling();
+    const double ceiling = multiplies_bf16() ? bf16_ceiling() : int8_ceiling();
     const StepBench::Timing timing = steps_.time_prefill(tokens, options_.repetitions);
     const double macs =
         tokens * layer_macs(model_) + static_cast<double>(model_.vocab_size * model_.d_model);
@@ -147,6 +156,7 @@ class EngineBench final {
         {{"tokens", tokens},
          {"tok_s", tokens / timing.seconds},
          {"fraction", 2.0 * macs / timing.seconds / 1e12 / ceiling},
+         {"ceiling", multiplies_bf16() ? "bf16" : "int8"},
          {"ceiling_tops", ceiling}});
   }
 
@@ -378,7 +388,8 @@ void add_bench_engine(CLI::App& bench, int& exit_code) {
   add_json(*command, options->json);
   command->footer(
       "What the figures are, each a median after a warm-up:\n"
-      "  ceiling  read_gb_s: best of 10 sums over 1 GiB; int8_tops: dot products on registers;\n"
+      "  ceiling  read_gb_s: best of 10 sums over 1 GiB; int8_tops, and bf16_tflops where the\n"
+      "           machine has such products: dot products on registers, bf16 prefill's limit;\n"
       "           all threads, this process. Each entry has one of its own, taken just before,\n"
       "           which its fraction is of: shared machines change from minute to minute\n"
       "  prefill  one sequence from nothing, in steps of 512 rows, with its first answer token\n"

@@ -203,7 +203,7 @@ TEST_P(SameTokens, WhateverNIs) {
 
 // Other ways to store weights take other kernels.
 TEST_P(SameTokens, WithEveryWeightFormat) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
     TinyModelConfig config = TinyModel::default_config();
     config.matrix_type = dtype;
     const TinyModel tiny(config);

@@ -1,5 +1,6 @@
 // One core's speed of the products and of attention, for every variant the machine has:
-//   matmul/<variant>/<type>/<rows>/<cache or memory>    fraction: of the measured int8 rate
+//   matmul/<variant>/<type>/<rows>/<cache or memory>    fraction: of the measured int8 rate, of
+//                                                       BF16 of the bf16 rate where there is one
 //   attention/<variant>/<query rows>/<cache or memory>  bytes: of keys and values
 #include <benchmark/benchmark.h>
 
@@ -27,6 +28,7 @@ struct MatmulOperands {
         sum(scale.size(), kBlockInputs),
         scaled_sum(scale.size(), 0.32f),
         dense(num_rows * kInputs, 0.01f),
+        bf16(num_rows * kInputs, 0x3c24),
         out(num_rows * kOutputs) {
     for (int i = 0; i < num_matrices; ++i) weights.emplace_back(dtype, kOutputs, kInputs);
     const std::vector<uint8_t> source(kOutputs * row_bytes(dtype, kInputs), 0x11);
@@ -36,6 +38,8 @@ struct MatmulOperands {
     args.quantized = {values.data(), scale.data(), sum.data(), scaled_sum.data(), kInputs};
     args.dense = dense.data();
     args.dense_stride = kInputs;
+    args.bf16 = bf16.data();
+    args.bf16_stride = kInputs;
     args.num_rows = num_rows;
     args.panels = {0, kOutputs / kPanelRows};
     args.out = out.data();
@@ -48,6 +52,7 @@ struct MatmulOperands {
   std::vector<int32_t> sum;
   std::vector<float> scaled_sum;
   std::vector<float> dense;
+  std::vector<uint16_t> bf16;
   std::vector<float> out;
   MatmulArgs args;
 };
@@ -109,9 +114,12 @@ void bench_attention(benchmark::State& state, Isa isa, int num_rows, int num_par
 void register_all() {
   Team alone(1);
   for (const Isa isa : available_isas()) {
-    const double peak = measure_int8_gmacs(isa, alone);
+    const double int8_peak = measure_int8_gmacs(isa, alone);
+    const double bf16_peak = measure_bf16_gmacs(isa, alone);
     const std::string name(isa_name(isa));
-    for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kF16}) {
+    for (const DType dtype :
+         {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kF16, DType::kBF16}) {
+      const double peak = dtype == DType::kBF16 && bf16_peak > 0.0 ? bf16_peak : int8_peak;
       for (const int64_t rows : {1, 2, 4, 8, 12, 16, 512}) {
         for (const int matrices : {1, kMatricesInMemory}) {
           benchmark::RegisterBenchmark(

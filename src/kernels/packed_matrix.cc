@@ -12,7 +12,18 @@ int64_t record_bytes(DType dtype) {
   return int64_t{kPanelRows} * traits(dtype).block_bytes;
 }
 
+// A dense panel is whole lines of this many bytes.
+constexpr int64_t kLineBytes = 64;
+
+bool is_dense(DType dtype) {
+  return traits(dtype).block_elements == 1;
+}
+
 int64_t bytes_of_panel(DType dtype, int64_t columns) {
+  if (is_dense(dtype)) {
+    const int64_t bytes = columns * record_bytes(dtype);
+    return (bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
+  }
   return columns / traits(dtype).block_elements * record_bytes(dtype);
 }
 
@@ -41,12 +52,28 @@ void pack_block(DType dtype, const uint8_t* block, int lane, uint8_t* record) {
       // Flipping the top bit adds 128: unsigned bytes for the unsigned × signed dot products.
       spread(block + 2, 8, lane, 0x80, record + 32);
       return;
+    default:
+      CHECK(false, "no packed layout for this dtype");
+  }
+}
+
+// Runs of kRun inputs of one row, 16 rows' runs side by side.
+template <int64_t kBytes, int64_t kRun>
+void spread_dense(const uint8_t* row, int64_t columns, int lane, uint8_t* panel) {
+  for (int64_t i = 0; i < columns; ++i) {
+    const int64_t place = (i / kRun * kPanelRows + lane) * kRun + i % kRun;
+    std::memcpy(panel + place * kBytes, row + i * kBytes, kBytes);
+  }
+}
+
+void pack_dense_row(DType dtype, const uint8_t* row, int64_t columns, int lane, uint8_t* panel) {
+  switch (dtype) {
     case DType::kF32:
-    case DType::kF16: {
-      const int element_bytes = traits(dtype).block_bytes;
-      std::memcpy(record + lane * element_bytes, block, element_bytes);
-      return;
-    }
+      return spread_dense<4, 1>(row, columns, lane, panel);
+    case DType::kF16:
+      return spread_dense<2, 1>(row, columns, lane, panel);
+    case DType::kBF16:
+      return spread_dense<2, 2>(row, columns, lane, panel);
     default:
       CHECK(false, "no packed layout for this dtype");
   }
@@ -86,6 +113,10 @@ void PackedMatrix::pack(const TensorView& source, Range panels, const int32_t* r
       if (row >= rows_) break;
       const int64_t source_row = row_order != nullptr ? row_order[row] : row;
       const uint8_t* blocks = source.data + source_row * num_blocks * block_bytes;
+      if (is_dense(dtype_)) {
+        pack_dense_row(dtype_, blocks, columns_, lane, out);
+        continue;
+      }
       for (int64_t b = 0; b < num_blocks; ++b) {
         pack_block(dtype_, blocks + b * block_bytes, lane, out + b * record);
       }

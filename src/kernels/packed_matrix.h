@@ -22,13 +22,16 @@ constexpr int kBlockInputs = 32;
 //          vector j, lane r, byte i: low nibble input 4j+i, high nibble input 16+4j+i, unsigned
 //   Q8_0   f16 scale[16] | 8 × 64 bytes           (544 bytes)
 //          vector j, lane r, byte i: input 4j+i, plus 128, unsigned
-// Dense types (F32, F16): per input, the 16 rows' values side by side.
-// Rows beyond the last are zero.
+// Dense types, lines of 64 bytes:
+//   F32    one input: [16 rows]
+//   F16    two inputs: [2][16 rows]
+//   BF16   two inputs: [16 rows][2], what a dot product of pairs reads
+// Rows and inputs beyond the last are zero.
 class PackedMatrix final {
  public:
   PackedMatrix() = default;
-  // Room for a matrix; `pack` fills it. The dtype is one of F32, F16, Q8_0, Q4_0, Q4_1, and columns
-  // a multiple of the dtype's block.
+  // Room for a matrix; `pack` fills it. The dtype is one of F32, F16, BF16, Q8_0, Q4_0, Q4_1, and
+  // columns a multiple of the dtype's block.
   PackedMatrix(DType dtype, int64_t rows, int64_t columns);
   // The same in memory of the caller: size_bytes(…) bytes, zero, beginning a cache line, outliving
   // this.
@@ -46,8 +49,8 @@ class PackedMatrix final {
   int64_t panel_bytes() const { return panel_bytes_; }
   const uint8_t* panel(int64_t index) const { return data_ + index * panel_bytes_; }
   size_t size_bytes() const { return static_cast<size_t>(panels() * panel_bytes_); }
-  // Whether products read activations quantised to int8 (true) or as f32.
-  bool is_quantized() const { return dtype_ != DType::kF32 && dtype_ != DType::kF16; }
+  // Whether products read activations quantised to int8.
+  bool is_quantized() const { return traits(dtype_).block_elements > 1; }
 
  private:
   DType dtype_ = DType::kF32;

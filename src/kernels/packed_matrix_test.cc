@@ -9,7 +9,8 @@
 namespace forerun {
 namespace {
 
-constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
+constexpr DType kDTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16,
+                             DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
 constexpr int64_t kColumns = 96;
 
 std::vector<uint8_t> random_bytes(int64_t count, uint32_t seed) {
@@ -75,7 +76,10 @@ Element packed_element(const PackedMatrix& matrix, int64_t row, int64_t column) 
     }
     default: {
       const int64_t size = traits(matrix.dtype()).block_bytes;
-      const uint8_t* value = panel + (column * kPanelRows + lane) * size;
+      const int64_t place = matrix.dtype() == DType::kBF16
+                                ? (column / 2 * kPanelRows + lane) * 2 + column % 2
+                                : column * kPanelRows + lane;
+      const uint8_t* value = panel + place * size;
       return {0, {value, value + size}};
     }
   }

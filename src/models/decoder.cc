@@ -62,6 +62,7 @@ Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) {
   operand.sum = arena_.take(rows * blocks * sizeof(int32_t));
   operand.scaled_sum = arena_.take(rows * blocks * sizeof(float));
   operand.dense = arena_.take(rows * padded * sizeof(float));
+  operand.bf16 = arena_.take(rows * padded * sizeof(uint16_t));
   operand.quantized = {operand.values.as<int8_t>(), operand.scale.as<float>(),
                        operand.sum.as<int32_t>(), operand.scaled_sum.as<float>(), padded};
   operand.dense_stride = padded;
@@ -223,11 +224,14 @@ class Decoder::Region {
     }
   }
 
+  OperandForms forms_of(const PackedMatrix& weight) const { return d_.kernels_.forms_of(weight); }
+
   // Makes rows of `operand` ready for a product: fill(row, out) gives the floats, which are
-  // quantised when a weight wants it. Returns the operand to read: few rows, every member's own.
+  // quantised or rounded when a weight wants it. Returns the operand to read: few rows, every
+  // member's own.
   template <typename Fill>
-  const Operand& prepare_rows(Operand& shared, int64_t num_rows, int64_t columns, bool quantize,
-                              Fill fill) {
+  const Operand& prepare_rows(Operand& shared, int64_t num_rows, int64_t columns,
+                              OperandForms forms, Fill fill) {
     const bool alone = num_rows <= kRowsPreparedAlone;
     Operand& operand = alone ? scratch_.rows : shared;
     if (alone) {
@@ -238,17 +242,20 @@ class Decoder::Region {
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       float* dense = operand.dense.as<float>() + row * operand.dense_stride;
       fill(row, dense);
-      if (quantize) {
+      if (forms.int8) {
         ops_.quantize_row(dense, operand.quantized.columns, operand.quantized.from(row));
+      }
+      if (forms.bf16) {
+        ops_.round_row(dense, columns, operand.bf16.as<uint16_t>() + row * operand.dense_stride);
       }
     }
     if (!alone) d_.team_.barrier();
     return operand;
   }
 
-  const Operand& norm(const std::vector<float>& weight, bool quantize) {
+  const Operand& norm(const std::vector<float>& weight, OperandForms forms) {
     const Operand& operand =
-        prepare_rows(d_.normed_, num_rows_, model_.d_model, quantize, [&](int64_t row, float* out) {
+        prepare_rows(d_.normed_, num_rows_, model_.d_model, forms, [&](int64_t row, float* out) {
           ops_.rms_norm(hidden(row), weight.data(), model_.rms_epsilon, model_.d_model, out);
         });
     mark(StepPart::kNorm);
@@ -262,6 +269,8 @@ class Decoder::Region {
     args.quantized = x.quantized;
     args.dense = x.dense.as<float>();
     args.dense_stride = x.dense_stride;
+    args.bf16 = x.bf16.as<uint16_t>();
+    args.bf16_stride = x.dense_stride;
     args.num_rows = num_rows;
     args.out = out;
     args.out_stride = out_stride;
@@ -298,8 +307,7 @@ class Decoder::Region {
 
   void attention(int layer) {
     const LayerWeights& w = d_.weights_.layers[layer];
-    const bool quantize = w.q.is_quantized() || w.k.is_quantized() || w.v.is_quantized();
-    const Operand& x = norm(w.attention_norm, quantize);
+    const Operand& x = norm(w.attention_norm, forms_of(w.q) | forms_of(w.k) | forms_of(w.v));
     project(w, x);
     sync(StepPart::kQkv);
     rotate_and_store(layer);
@@ -310,7 +318,7 @@ class Decoder::Region {
       merge();
       d_.team_.barrier();
     }
-    const Operand& attended = attention_operand(w.attention_output.is_quantized());
+    const Operand& attended = attention_operand(forms_of(w.attention_output));
     mark(StepPart::kAttention);
     add_to_hidden(w.attention_output, attended, first_ffn_panel(w));
     sync(StepPart::kOutput);
@@ -515,10 +523,10 @@ class Decoder::Region {
     }
   }
 
-  const Operand& attention_operand(bool quantize) {
-    if (!quantize) return d_.attended_;
+  const Operand& attention_operand(OperandForms forms) {
+    if (!forms.int8 && !forms.bf16) return d_.attended_;
     const int64_t columns = model_.q_dim();
-    return prepare_rows(d_.attended_, num_rows_, columns, true, [&](int64_t row, float* out) {
+    return prepare_rows(d_.attended_, num_rows_, columns, forms, [&](int64_t row, float* out) {
       const float* source = attended(row, 0);
       if (out != source) std::copy_n(source, columns, out);
     });
@@ -528,12 +536,12 @@ class Decoder::Region {
 
   void feed_forward(int layer) {
     const LayerWeights& w = d_.weights_.layers[layer];
-    const Operand& x = norm(w.ffn_norm, w.gate.is_quantized() || w.up.is_quantized());
-    const bool quantize = w.down.is_quantized();
+    const Operand& x = norm(w.ffn_norm, forms_of(w.gate) | forms_of(w.up));
+    const OperandForms forms = forms_of(w.down);
     const Range chunks = mine(ffn_chunks());
     for (int64_t chunk = chunks.begin; chunk < chunks.end; ++chunk) {
       gate_and_up(w, x, chunk, chunk + 1 == chunks.end);
-      activate(chunk, quantize);
+      activate(chunk, forms);
     }
     d_.team_.barrier();
     add_to_hidden(w.down, d_.activated_, first_layer_panel(layer + 1));
@@ -555,14 +563,19 @@ class Decoder::Region {
     d_.kernels_.matmul(args);
   }
 
-  void activate(int64_t chunk, bool quantize) {
+  void activate(int64_t chunk, OperandForms forms) {
     const QuantizedRows& quantized = d_.activated_.quantized;
     const int64_t blocks = quantized.blocks();
     for (int64_t row = 0; row < num_rows_; ++row) {
       const float* gate = scratch_.gate_up.as<float>() + row * 2 * kFfnChunk;
       float* out = d_.activated_.dense.as<float>() + row * d_.act_stride_ + chunk * kFfnChunk;
       ops_.silu_mul(gate, gate + kFfnChunk, kFfnChunk, out);
-      if (!quantize) continue;
+      if (forms.bf16) {
+        ops_.round_row(
+            out, std::min(kFfnChunk, model_.d_ff - chunk * kFfnChunk),
+            d_.activated_.bf16.as<uint16_t>() + row * d_.act_stride_ + chunk * kFfnChunk);
+      }
+      if (!forms.int8) continue;
       const int64_t block = row * blocks + chunk;
       ops_.quantize_row(
           out, kFfnChunk,
@@ -583,7 +596,7 @@ class Decoder::Region {
     if (rows.empty()) return;
     const PackedMatrix& weight = d_.weights_.output;
     const auto num_rows = static_cast<int64_t>(rows.size());
-    const Operand& x = prepare_rows(d_.normed_, num_rows, model_.d_model, weight.is_quantized(),
+    const Operand& x = prepare_rows(d_.normed_, num_rows, model_.d_model, forms_of(weight),
                                     [&](int64_t i, float* out) {
                                       ops_.rms_norm(hidden(rows[i]), d_.weights_.output_norm.data(),
                                                     model_.rms_epsilon, model_.d_model, out);

@@ -85,13 +85,13 @@ class Decoder final {
   std::vector<int32_t> row_group_;  // [rows]
   std::vector<Range> page_rows_;    // the rows again, those of one group and page together
 
-  // Activations, all of them in the arena. "Operand" pieces hold a product's left side, quantised
-  // and as floats.
+  // Activations, all of them in the arena. "Operand" pieces hold a product's left side: as floats,
+  // and where a weight reads them so quantised or rounded to bf16.
   Arena arena_;
   struct Operand {
-    ArenaPiece values, scale, sum, scaled_sum, dense;
+    ArenaPiece values, scale, sum, scaled_sum, dense, bf16;
     QuantizedRows quantized;
-    int64_t dense_stride = 0;
+    int64_t dense_stride = 0;  // of bf16 too
   };
   Operand make_operand(int64_t rows, int64_t columns);
 

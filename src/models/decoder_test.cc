@@ -171,7 +171,8 @@ TEST_P(OnEveryIsa, TapGivesTheStatesOfTransformers) {
 }
 
 TEST_P(OnEveryIsa, ChunkingChangesNoBit) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+  for (const DType dtype :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
     TinyModelConfig config;
     config.head_dim = 32;
     config.matrix_type = dtype;

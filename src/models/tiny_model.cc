@@ -81,6 +81,11 @@ std::vector<uint8_t> store(DType dtype, const std::vector<float>& values) {
         put_f16(p, values[i]);
         break;
       }
+      case DType::kBF16: {
+        const uint16_t half = f32_to_bf16(values[i]);
+        std::memcpy(out + i * 2, &half, sizeof(half));
+        break;
+      }
       default:
         quantize_block(dtype, &values[i], out + i / 32 * type.block_bytes);
     }

@@ -13,19 +13,6 @@ namespace {
 // Panels packed by one team member at a time: small enough that all finish together.
 constexpr int64_t kPanelsPerJob = 16;
 
-bool has_packed_layout(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kQ8_0:
-    case DType::kQ4_0:
-    case DType::kQ4_1:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // A matrix that is to be packed.
 struct PackedTensor {
   PackedMatrix* matrix;
@@ -88,12 +75,6 @@ class Loader {
               const std::vector<int32_t>& row_order = {}) {
     const TensorView view = find(name, {rows, columns});
     if (view.data == nullptr) return;
-    if (!has_packed_layout(view.dtype)) {
-      fail(file_.path() + ": " + name + " is " + std::string(traits(view.dtype).name) +
-           "; the engine multiplies F32, F16, Q8_0, Q4_0 and Q4_1 (quantise the original again to "
-           "one of them)");
-      return;
-    }
     matrices_.push_back({&out, view, row_order.empty() ? nullptr : row_order.data(),
                          hash_name(name), packed_bytes_});
     packed_bytes_ += whole_lines(PackedMatrix::size_bytes(view.dtype, rows, columns));

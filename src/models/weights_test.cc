@@ -110,12 +110,5 @@ TEST(LoadWeights, NamesAWrongShape) {
             "tiny.gguf: output_norm.weight has shape [32]; llama needs [64]");
 }
 
-TEST(LoadWeights, NamesATypeWithoutAProduct) {
-  EXPECT_EQ(
-      error_of(ChangedFile("blk.0.ffn_up.weight").with(DType::kBF16, {160, 64})),
-      "tiny.gguf: blk.0.ffn_up.weight is BF16; the engine multiplies F32, F16, Q8_0, Q4_0 and "
-      "Q4_1 (quantise the original again to one of them)");
-}
-
 }  // namespace
 }  // namespace forerun

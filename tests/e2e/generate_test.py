@@ -261,10 +261,6 @@ class Generate(forerun.TestCase):
             "bad.gguf: tensor 'blk.0.attn_q.weight' has type Q4_K; F32, F16, Q4_0, Q4_1, Q8_0",
         )
         self.assert_refused(
-            model(blk__0__attn_q__weight=("BF16", [32, 32])),
-            "bad.gguf: blk.0.attn_q.weight is BF16; the engine multiplies F32, F16",
-        )
-        self.assert_refused(
             model(without=["llama.block_count"]),
             "bad.gguf: metadata key 'llama.block_count' is missing; fetch or convert",
         )

@@ -6,7 +6,7 @@ import random
 import struct
 
 U32, I32, F32, STRING, ARRAY = 4, 5, 6, 8, 9
-TYPES = {"F32": 0, "Q4_K": 12, "BF16": 30}
+TYPES = {"F32": 0, "Q4_K": 12}
 D_MODEL, D_FF, HEADS, LAYERS, CONTEXT = 32, 64, 2, 2, 256
 NORMAL, CONTROL = 1, 3
 

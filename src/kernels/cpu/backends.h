@@ -13,7 +13,15 @@ void matmul_avx2(const MatmulArgs& args);
 void matmul_avx512(const MatmulArgs& args);
 void matmul_vnni(const MatmulArgs& args);
 void matmul_amx(const MatmulArgs& args);
-void matmul_emulated_tiles(const MatmulArgs& args);  // needs AVX-512
+// Of dense weights; those above take quantised ones.
+void matmul_dense_generic(const MatmulArgs& args);
+void matmul_dense_avx2(const MatmulArgs& args);
+void matmul_dense_avx512(const MatmulArgs& args);
+void matmul_dense_bf16(const MatmulArgs& args);
+void matmul_dense_amx(const MatmulArgs& args);
+// The tile forms without a tile unit, for tests; they need AVX-512.
+void matmul_emulated_tiles(const MatmulArgs& args);  // of all weights
+void matmul_dense_emulated_tiles(const MatmulArgs& args);
 
 const RowOps& row_ops_generic();
 const RowOps& row_ops_avx2();

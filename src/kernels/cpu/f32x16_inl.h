@@ -24,6 +24,13 @@ struct F32x16 {
   static F32x16 load_f16(const uint16_t* p) {
     return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
   }
+  // The first (kPart 0) or second value of each of 16 pairs of bf16.
+  template <int kPart>
+  static F32x16 load_bf16_part(const uint16_t* p) {
+    const __m512i pairs = _mm512_loadu_si512(p);
+    if constexpr (kPart == 0) return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16))};
+    return {_mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(~0xffff)))};
+  }
   static F32x16 broadcast(float value) { return {_mm512_set1_ps(value)}; }
   static F32x16 broadcast_pair(const float* p) {
     double pair;
@@ -35,6 +42,16 @@ struct F32x16 {
   void store_f16(uint16_t* p) const {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+  }
+  void store_bf16(uint16_t* p) const {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i high = _mm512_srli_epi32(bits, 16);
+    const __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+    const __m512i half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+    __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
+    rounded = _mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), high,
+                                   _mm512_set1_epi32(0x40));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
   }
   // Rounds to nearest even; the values are within −127 … 127.
   int32_t store_i8(int8_t* p) const {
@@ -87,6 +104,15 @@ struct F32x16 {
     return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
             _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
   }
+  template <int kPart>
+  static F32x16 load_bf16_part(const uint16_t* p) {
+    const auto part = [](const uint16_t* pairs) {
+      const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs));
+      if constexpr (kPart == 0) return _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+      return _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(~0xffff)));
+    };
+    return {part(p), part(p + 16)};
+  }
   static F32x16 broadcast(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
   static F32x16 broadcast_pair(const float* p) {
     double pair;
@@ -103,6 +129,11 @@ struct F32x16 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(lo, _MM_FROUND_TO_NEAREST_INT));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8),
                      _mm256_cvtps_ph(hi, _MM_FROUND_TO_NEAREST_INT));
+  }
+  void store_bf16(uint16_t* p) const {
+    alignas(32) float values[16];
+    store(values);
+    for (int i = 0; i < 16; ++i) p[i] = f32_to_bf16(values[i]);
   }
   int32_t store_i8(int8_t* p) const {
     alignas(32) int32_t rounded[16];
@@ -194,6 +225,10 @@ struct F32x16 {
   static F32x16 load_f16(const uint16_t* p) {
     return each([&](int i) { return f16_to_f32(p[i]); });
   }
+  template <int kPart>
+  static F32x16 load_bf16_part(const uint16_t* p) {
+    return each([&](int i) { return bf16_to_f32(p[2 * i + kPart]); });
+  }
   static F32x16 broadcast(float value) {
     return each([&](int) { return value; });
   }
@@ -204,6 +239,9 @@ struct F32x16 {
   void store(float* p) const { std::memcpy(p, v, sizeof(v)); }
   void store_f16(uint16_t* p) const {
     for (int i = 0; i < 16; ++i) p[i] = f32_to_f16(v[i]);
+  }
+  void store_bf16(uint16_t* p) const {
+    for (int i = 0; i < 16; ++i) p[i] = f32_to_bf16(v[i]);
   }
   int32_t store_i8(int8_t* p) const {
     int32_t sum = 0;

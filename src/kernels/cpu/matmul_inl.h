@@ -1,4 +1,4 @@
-// The matrix product of kernels/matmul.h over an instruction set's `Ops`; included by one source
+// The quantised product of kernels/matmul.h over an instruction set's `Ops`; included by one source
 // file per set. `Ops` gives:
 //   kLanes                      outputs one register pass works on: 8 or 16
 //   kMaxRows                    activation rows whose accumulators fit in registers
@@ -34,10 +34,6 @@ template <>
 constexpr int kRecordBytes<DType::kQ4_1> = 320;
 template <>
 constexpr int kRecordBytes<DType::kQ8_0> = 544;
-template <>
-constexpr int kRecordBytes<DType::kF32> = 64;
-template <>
-constexpr int kRecordBytes<DType::kF16> = 32;
 
 // What a tile fetches while it computes, so that memory and arithmetic overlap: of each record of
 // the panels that come next, the lines [begin, end). A panel ahead is far enough for memory's
@@ -119,47 +115,13 @@ void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row
   }
 }
 
-template <class Ops, DType dtype, int kRows>
-void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
-  using F = typename Ops::F;
-  const int64_t columns = args.weight->columns();
-  const float* x = args.dense + row * args.dense_stride;
-  const uint8_t* record = args.weight->panel(panel);
-  F acc[kRows];
-  for (int r = 0; r < kRows; ++r) acc[r] = Ops::zero();
-  for (int64_t i = 0; i < columns; ++i, record += kRecordBytes<dtype>) {
-    F weight;
-    if constexpr (dtype == DType::kF32) {
-      weight = Ops::load(reinterpret_cast<const float*>(record) + lane);
-    } else {
-      weight = Ops::load_f16(record + lane * 2);
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      acc[r] = Ops::fma(Ops::broadcast(x[r * args.dense_stride + i]), weight, acc[r]);
-    }
-  }
-  store_tile<Ops, kRows>(acc, args, row, panel * kPanelRows + lane - args.first_column);
-}
-
-template <class Ops, DType dtype, int kRows, int kPanels>
-void any_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row,
-              [[maybe_unused]] const Ahead& ahead) {
-  if constexpr (dtype == DType::kF32 || dtype == DType::kF16) {
-    static_assert(kPanels == 1);
-    dense_tile<Ops, dtype, kRows>(args, panel, lane, row);
-  } else {
-    quantized_tile<Ops, dtype, kRows, kPanels>(args, panel, lane, row, ahead);
-  }
-}
-
 using TileFunction = void (*)(const MatmulArgs&, int64_t panel, int lane, int64_t row,
                               const Ahead&);
 
 template <class Ops, DType dtype, int kPanels, size_t... kIndex>
 constexpr auto tile_table(std::index_sequence<kIndex...>) {
   return std::array<TileFunction, sizeof...(kIndex)>{
-      &any_tile<Ops, dtype, static_cast<int>(kIndex) + 1, kPanels>...};
+      &quantized_tile<Ops, dtype, static_cast<int>(kIndex) + 1, kPanels>...};
 }
 
 // The rows of kPanels panels, in equal tiles: 9 rows go as 5 + 4, not as 8 + 1, so that each
@@ -186,7 +148,7 @@ void all_rows(const MatmulArgs& args, int64_t panel) {
 template <class Ops, DType dtype>
 void matmul_of(const MatmulArgs& args) {
   int64_t panel = args.panels.begin;
-  if constexpr (Ops::kMaxPairedRows > 0 && dtype != DType::kF32 && dtype != DType::kF16) {
+  if constexpr (Ops::kMaxPairedRows > 0) {
     if (args.num_rows >= Ops::kMinPairedRows) {
       for (; panel + 2 <= args.panels.end; panel += 2) {
         all_rows<Ops, dtype, 2, Ops::kMaxPairedRows>(args, panel);
@@ -205,12 +167,8 @@ void matmul_with(const MatmulArgs& args) {
       return matmul_of<Ops, DType::kQ4_1>(args);
     case DType::kQ8_0:
       return matmul_of<Ops, DType::kQ8_0>(args);
-    case DType::kF32:
-      return matmul_of<Ops, DType::kF32>(args);
-    case DType::kF16:
-      return matmul_of<Ops, DType::kF16>(args);
     default:
-      CHECK(false, "no product for this dtype");
+      CHECK(false, "no quantised product for this dtype");
   }
 }
 
