@@ -4,6 +4,7 @@
 #include <limits>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct PerplexityOptions {
   int64_t window = 512;
   int64_t windows = 0;
   int threads = 0;
+  std::optional<KvType> kv_type;
   bool json = false;
 };
 
@@ -39,13 +41,14 @@ constexpr size_t kMostTextBytes = 256'000'000;
 // what llama.cpp's llama-perplexity scores, so that the two numbers can be held side by side.
 class PerplexityRun {
  public:
-  PerplexityRun(const LoadedModel& loaded, int64_t window)
+  PerplexityRun(const LoadedModel& loaded, int64_t window, KvType kv_type)
       : vocab_size_(loaded.model->descriptor().vocab_size),
         window_(window),
         team_(*loaded.team),
         decoder_(loaded.model->descriptor(), loaded.model->weights(), *loaded.kernels, *loaded.team,
                  {.max_rows = kReadRows, .max_logit_rows = kStepRows}),
-        pool_(kv_shape(loaded.model->descriptor()), static_cast<int>(window / kPageTokens + 1)),
+        pool_(kv_shape(loaded.model->descriptor(), kv_type),
+              static_cast<int>(window / kPageTokens + 1)),
         pages_(pool_.num_pages()),
         surprises_(kStepRows) {
     std::iota(pages_.begin(), pages_.end(), 0);
@@ -143,7 +146,8 @@ int perplexity(const PerplexityOptions& options) {
   }
   if (options.windows > 0) windows = std::min(windows, options.windows);
 
-  PerplexityRun run(*loaded, options.window);
+  const KvType kv_type = options.kv_type.value_or(loaded->kernels->kv_type);
+  PerplexityRun run(*loaded, options.window, kv_type);
   ProgressLine line("scoring", static_cast<uint64_t>(windows), "windows");
   const double begin = now_seconds();
   for (int64_t w = 0; w < windows; ++w) {
@@ -163,16 +167,22 @@ int perplexity(const PerplexityOptions& options) {
   line.end();
   const double seconds = now_seconds() - begin;
   if (options.json) {
-    const Json json = {
-        {"perplexity", run.perplexity()}, {"window", options.window}, {"windows", windows},
-        {"tokens", run.count()},          {"model", model.name},      {"seconds", seconds},
-        {"isa", loaded->kernels->name}};
+    const Json json = {{"perplexity", run.perplexity()},
+                       {"window", options.window},
+                       {"windows", windows},
+                       {"tokens", run.count()},
+                       {"model", model.name},
+                       {"seconds", seconds},
+                       {"isa", loaded->kernels->name},
+                       {"kv_type", kv_type_name(kv_type)}};
     std::puts(json.dump(2).c_str());
   } else {
-    std::printf("perplexity %.4f over %lld tokens (%lld windows of %lld) in %.1f s, %s\n",
-                run.perplexity(), static_cast<long long>(run.count()),
-                static_cast<long long>(windows), static_cast<long long>(options.window), seconds,
-                std::string(loaded->kernels->name).c_str());
+    std::printf(
+        "perplexity %.4f over %lld tokens (%lld windows of %lld) in %.1f s, %s, "
+        "keys and values %s\n",
+        run.perplexity(), static_cast<long long>(run.count()), static_cast<long long>(windows),
+        static_cast<long long>(options.window), seconds, std::string(loaded->kernels->name).c_str(),
+        std::string(kv_type_name(kv_type)).c_str());
   }
   return 0;
 }
@@ -196,6 +206,7 @@ void add_bench_perplexity(CLI::App& bench, int& exit_code) {
       ->type_name("N")
       ->capture_default_str();
   add_threads(*command, options->threads);
+  add_kv_type(*command, options->kv_type);
   add_json(*command, options->json);
   command->footer(
       "The text is cut into windows that do not overlap, each read from an empty cache; in each\n"

@@ -110,10 +110,11 @@ void EngineBenchReport::print(const std::string& line) {
 
 void EngineBenchReport::print_head() {
   const Json& memory = document_["memory"];
-  print(formatted("%s on %s, %s, %d threads, commit %s",
+  print(formatted("%s on %s, %s, keys and values %s, %d threads, commit %s",
                   quote(document_["model"].get<std::string>()).c_str(),
                   document_["machine"]["processor"].get<std::string>().c_str(),
-                  document_["isa"].get<std::string>().c_str(), whole(document_, "threads"),
+                  document_["isa"].get<std::string>().c_str(),
+                  document_["kv_type"].get<std::string>().c_str(), whole(document_, "threads"),
                   document_["commit"].get<std::string>().c_str()));
   print(formatted("load     %.2f s, first token after %.2f s", number(document_["load"], "seconds"),
                   number(document_["load"], "first_token_seconds")));

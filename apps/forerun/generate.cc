@@ -36,6 +36,7 @@ struct GenerateOptions {
   std::vector<std::string> logit_bias;
   int threads = 0;
   int64_t kv_tokens = 0;
+  std::optional<KvType> kv_type;
   bool json = false;
   bool quiet = false;
 };
@@ -93,6 +94,7 @@ Status complete_sampling(const GenerateOptions& options, SamplingParams& samplin
 EngineOptions engine_options(const GenerateOptions& options, const LoadedModel& loaded) {
   EngineOptions engine = loaded.engine_options();
   engine.kv_tokens = options.kv_tokens;
+  engine.kv_type = options.kv_type;
   if (options.request.stop_strings.empty()) return engine;
   // A model may have more ids than its tokenizer: rows that fill its matrix up.
   for (int32_t id = 0; id < loaded.model->descriptor().vocab_size; ++id) {
@@ -307,6 +309,7 @@ void add_generate(CLI::App& app, int& exit_code) {
   add_sampling_options(*command, *options);
   add_output_options(*command, *options);
   add_threads(*command, options->threads);
+  add_kv_type(*command, options->kv_type);
   command
       ->add_option("--kv-tokens", options->kv_tokens,
                    "Room for keys and values; 0: as the engine sees fit")

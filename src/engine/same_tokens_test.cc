@@ -24,8 +24,9 @@ std::vector<Request> tiny_requests() {
   return mixed_requests(tiny_model().descriptor().vocab_size);
 }
 
-std::vector<Answers> run_alone(const Model& model, Isa isa, std::vector<Request> requests) {
-  RecordedEngine recorded(model, isa, /*num_threads=*/1, tiny_options());
+std::vector<Answers> run_alone(const Model& model, Isa isa, std::vector<Request> requests,
+                               const EngineOptions& options = tiny_options()) {
+  RecordedEngine recorded(model, isa, /*num_threads=*/1, options);
   std::vector<Answers> answers;
   for (Request& request : requests) {
     request.use_prefix_cache = false;
@@ -214,6 +215,28 @@ TEST_P(SameTokens, WithEveryWeightFormat) {
     EXPECT_EQ(choices_of(recorded.run(tiny_requests())), choices_of(expected))
         << traits(dtype).name;
   }
+}
+
+// Every way to store keys and values, through batches, chunks, prefix hits and preemption.
+TEST_P(SameTokens, WithEveryTypeOfKeysAndValues) {
+  std::set<std::string> fingerprints;
+  for (const KvType type : kKvTypes) {
+    EngineOptions options = tiny_options();
+    options.kv_type = type;
+    const std::vector<Answer> expected =
+        choices_of(run_alone(tiny_model(), GetParam(), tiny_requests(), options));
+    for (const int pages : {64, 14}) {
+      options.kv_tokens = pages * 32;
+      options.max_step_rows = pages == 64 ? options.max_step_rows : 40;
+      RecordedEngine recorded(tiny_model(), GetParam(), /*num_threads=*/2, options);
+      EXPECT_EQ(choices_of(recorded.run(tiny_requests())), expected)
+          << kv_type_name(type) << ", " << pages << " pages";
+      EXPECT_EQ(choices_of(recorded.run(tiny_requests())), expected)
+          << kv_type_name(type) << ", " << pages << " pages, again";
+      fingerprints.insert(recorded.engine().fingerprint());
+    }
+  }
+  EXPECT_EQ(fingerprints.size(), std::size(kKvTypes));
 }
 
 // The real model, whose vocabulary is sampled by the whole team: fewer tokens, the instruction set

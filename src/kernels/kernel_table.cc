@@ -18,33 +18,41 @@ const KernelTable& kernel_table(Isa isa) {
                                        matmul<matmul_generic, matmul_dense_generic>,
                                        false,
                                        row_ops_generic(),
-                                       attention_generic(),
+                                       attention_generic,
+                                       KvType::kF16,
                                        "generic"};
-  static const KernelTable kAvx2 = {
-      Isa::kAvx2, matmul<matmul_avx2, matmul_dense_avx2>, false, row_ops_avx2(), attention_avx2(),
-      "avx2"};
+  static const KernelTable kAvx2 = {Isa::kAvx2,     matmul<matmul_avx2, matmul_dense_avx2>,
+                                    false,          row_ops_avx2(),
+                                    attention_avx2, KvType::kF16,
+                                    "avx2"};
   static const KernelTable kAvx512 = {Isa::kAvx512,
                                       matmul<matmul_avx512, matmul_dense_avx512>,
                                       false,
                                       row_ops_avx512(),
-                                      attention_avx512(),
+                                      attention_avx512,
+                                      KvType::kF16,
                                       "avx512"};
+  // bf16 dot products round both sides anyway. Rounding once, at the write, replaces rounding at
+  // every read.
   static const KernelTable kVnni = has_bf16_dot()
                                        ? KernelTable{Isa::kAvx512Vnni,
                                                      matmul<matmul_vnni, matmul_dense_bf16>,
                                                      true,
                                                      row_ops_avx512(),
-                                                     attention_bf16(),
+                                                     attention_bf16,
+                                                     KvType::kBF16,
                                                      "avx512_vnni+bf16"}
                                        : KernelTable{Isa::kAvx512Vnni,
                                                      matmul<matmul_vnni, matmul_dense_avx512>,
                                                      false,
                                                      row_ops_avx512(),
-                                                     attention_avx512(),
+                                                     attention_vnni,
+                                                     KvType::kF16,
                                                      "avx512_vnni"};
-  static const KernelTable kAmx = {
-      Isa::kAmx, matmul<matmul_amx, matmul_dense_amx>, true, row_ops_avx512(), attention_bf16(),
-      "amx+bf16"};
+  static const KernelTable kAmx = {Isa::kAmx,      matmul<matmul_amx, matmul_dense_amx>,
+                                   true,           row_ops_avx512(),
+                                   attention_bf16, KvType::kBF16,
+                                   "amx+bf16"};
   switch (isa) {
     case Isa::kGeneric:
       return kGeneric;

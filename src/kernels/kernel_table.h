@@ -23,7 +23,8 @@ struct KernelTable {
   MatmulFunction matmul;
   bool bf16_products;  // BF16 weights read activations rounded to bf16
   const RowOps& rows;
-  const AttentionOps& attention;
+  const AttentionOps& (*attention)(KvType);
+  KvType kv_type;  // the type of keys and values where nobody asks for one
   // What stands in the system fingerprint: the family, and "+bf16" where attention and products of
   // BF16 weights round to it.
   std::string_view name;

@@ -1,7 +1,7 @@
 // One core's speed of the products and of attention, for every variant the machine has:
 //   matmul/<variant>/<type>/<rows>/<cache or memory>    fraction: of the measured int8 rate, of
 //                                                       BF16 of the bf16 rate where there is one
-//   attention/<variant>/<query rows>/<cache or memory>  bytes: of keys and values
+//   attention/<variant>/<type>/<query rows>/<cache or memory>  bytes: of keys and values
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -74,11 +74,12 @@ void bench_matmul(benchmark::State& state, Isa isa, DType dtype, int64_t num_row
   state.SetBytesProcessed(state.iterations() * kOutputs * row_bytes(dtype, kInputs));
 }
 
-void bench_attention(benchmark::State& state, Isa isa, int num_rows, int num_partitions) {
+void bench_attention(benchmark::State& state, Isa isa, KvType type, int num_rows,
+                     int num_partitions) {
   constexpr int64_t kHeadDim = 64;
-  const AttentionOps& ops = kernel_table(isa).attention;
-  const int64_t head_elements = page_head_elements(kHeadDim);
-  Buffer pages(2 * sizeof(uint16_t) * head_elements * kPagesPerPartition * num_partitions);
+  const AttentionOps& ops = kernel_table(isa).attention(type);
+  const int64_t head_bytes = page_head_bytes(type, kHeadDim);
+  Buffer pages(2 * head_bytes * kPagesPerPartition * num_partitions);
   Buffer scratch(attention_scratch_bytes(kHeadDim));
   std::vector<float> query(kHeadDim, 0.01f);
   std::vector<float> out(kMaxQueryRows * kHeadDim);
@@ -96,19 +97,31 @@ void bench_attention(benchmark::State& state, Isa isa, int num_rows, int num_par
   for (auto _ : state) {
     pass.partition_begin = int64_t{partition} * kPartitionTokens;
     for (int i = 0; i < kPagesPerPartition; ++i) {
-      uint16_t* page =
-          pages.as<uint16_t>() + int64_t{partition * kPagesPerPartition + i} * 2 * head_elements;
+      const uint8_t* page =
+          pages.data() + int64_t{partition * kPagesPerPartition + i} * 2 * head_bytes;
       pass.key_pages[i] = page;
-      pass.value_pages[i] = page + head_elements;
+      pass.value_pages[i] = page + head_bytes;
     }
     ops.pass(pass);
     benchmark::ClobberMemory();
     partition = (partition + 1) % num_partitions;
   }
-  state.SetBytesProcessed(state.iterations() * kPagesPerPartition * head_elements * 4);
+  state.SetBytesProcessed(state.iterations() * kPagesPerPartition * 2 * head_bytes);
   state.counters["GMAC"] = benchmark::Counter(
       static_cast<double>(state.iterations() * num_rows * kPartitionTokens * kHeadDim * 2) / 1e9,
       benchmark::Counter::kIsRate);
+}
+
+void register_attention(Isa isa, KvType type) {
+  for (const int rows : {3, 12, 24}) {
+    for (const int partitions : {1, 2048}) {
+      benchmark::RegisterBenchmark(
+          ("attention/" + std::string(isa_name(isa)) + "/" + std::string(kv_type_name(type)) + "/" +
+           std::to_string(rows) + (partitions == 1 ? "/cache" : "/memory"))
+              .c_str(),
+          [=](benchmark::State& state) { bench_attention(state, isa, type, rows, partitions); });
+    }
+  }
 }
 
 void register_all() {
@@ -132,15 +145,7 @@ void register_all() {
         }
       }
     }
-    for (const int rows : {3, 12, 24}) {
-      for (const int partitions : {1, 2048}) {
-        benchmark::RegisterBenchmark(
-            ("attention/" + name + "/" + std::to_string(rows) +
-             (partitions == 1 ? "/cache" : "/memory"))
-                .c_str(),
-            [=](benchmark::State& state) { bench_attention(state, isa, rows, partitions); });
-      }
-    }
+    for (const KvType type : kKvTypes) register_attention(isa, type);
   }
 }
 

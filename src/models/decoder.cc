@@ -49,8 +49,8 @@ std::array<int, kNumTaps> tap_layers(int num_layers) {
   return {std::min(1, last), num_layers / 2, last};
 }
 
-KvShape kv_shape(const ModelDescriptor& model) {
-  return {model.num_layers, model.num_kv_heads, model.head_dim, {}};
+KvShape kv_shape(const ModelDescriptor& model, KvType type) {
+  return {model.num_layers, model.num_kv_heads, model.head_dim, {}, type};
 }
 
 Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) {
@@ -99,8 +99,9 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
   scratch_.resize(team.size());
   for (MemberScratch& scratch : scratch_) {
     scratch.attention = arena_.take(attention_scratch_bytes(model.head_dim));
+    // The widest type's; the step's pool says which it is.
     scratch.tail_pages =
-        arena_.take(2 * kPagesPerPartition * page_head_elements(model.head_dim) * sizeof(uint16_t));
+        arena_.take(2 * kPagesPerPartition * page_head_bytes(KvType::kF16, model.head_dim));
     scratch.tile_out = arena_.take(3 * kMaxQueryRows * padded * sizeof(float));
     scratch.gate_up = arena_.take(rows * 2 * kFfnChunk * sizeof(float));
     scratch.rows = make_operand(kRowsPreparedAlone, widest);
@@ -363,9 +364,9 @@ class Decoder::Region {
     const RowGroup& group = d_.input_->groups[g];
     const int64_t slot = group.first_slot + row - d_.plan_.group_row(g);
     const int page = group.pages[slot / kPageTokens];
-    d_.kernels_.attention.store_key_value(key(row, head), value(row, head), model_.head_dim, slot,
-                                          d_.pool_->keys(page, layer, head),
-                                          d_.pool_->values(page, layer, head));
+    d_.attention_->store_key_value(key(row, head), value(row, head), model_.head_dim, slot,
+                                   d_.pool_->keys(page, layer, head),
+                                   d_.pool_->values(page, layer, head));
   }
 
   void attend(int layer) {
@@ -395,12 +396,12 @@ class Decoder::Region {
   };
   void fold(RowFold& row, int32_t partition, const AttentionState& part, const float* out) {
     if (partition % kRunPartitions == 0) close_run(row);
-    d_.kernels_.attention.merge(row.run, row.run_out, part.maximum, part.sum, out, model_.head_dim);
+    d_.attention_->merge(row.run, row.run_out, part.maximum, part.sum, out, model_.head_dim);
   }
   void close_run(RowFold& row) {
     if (row.run.sum == 0.0f) return;
-    d_.kernels_.attention.merge(row.whole, row.whole_out, row.run.maximum, row.run.sum, row.run_out,
-                                model_.head_dim);
+    d_.attention_->merge(row.whole, row.whole_out, row.run.maximum, row.run.sum, row.run_out,
+                         model_.head_dim);
     row.run = {};
   }
 
@@ -425,7 +426,7 @@ class Decoder::Region {
     for (int32_t p = unit.partition_begin; p < unit.partition_end; ++p) {
       pass.partition_begin = int64_t{p} * kPartitionTokens;
       find_pages(layer, unit, pass);
-      d_.kernels_.attention.pass(pass);
+      d_.attention_->pass(pass);
       for (int r = 0; r < unit.num_queries; ++r) {
         fold(folds[r], p, {pass.maximum[r], pass.sum[r]}, pass.out[r]);
       }
@@ -441,7 +442,7 @@ class Decoder::Region {
 
   void finish_row(int32_t group, int kv_head, int query_row, RowFold& row) {
     close_run(row);
-    d_.kernels_.attention.finish(row.whole, row.whole_out, model_.head_dim);
+    d_.attention_->finish(row.whole, row.whole_out, model_.head_dim);
     std::copy_n(row.whole_out, model_.head_dim,
                 attended(query_token(group, query_row), query_head(kv_head, query_row)));
   }
@@ -469,14 +470,15 @@ class Decoder::Region {
   void gather_page(int layer, const AttentionUnit& unit, int64_t position_page, int index,
                    AttentionPass& pass) {
     const RowGroup& group = d_.input_->groups[unit.group];
-    const int64_t elements = page_head_elements(model_.head_dim);
-    uint16_t* keys = scratch_.tail_pages.as<uint16_t>() + 2 * index * elements;
-    uint16_t* values = keys + elements;
+    const KvType type = d_.attention_->stored;
+    const int64_t bytes = page_head_bytes(type, model_.head_dim);
+    uint8_t* keys = scratch_.tail_pages.data() + 2 * index * bytes;
+    uint8_t* values = keys + bytes;
     const int64_t begin = position_page * kPageTokens;
     int token = unit.query_begin / model_.group_size();
     const auto copy = [&](int64_t position, int64_t slot) {
       const int page = group.pages[slot / kPageTokens];
-      copy_page_slot(d_.pool_->keys(page, layer, unit.kv_head),
+      copy_page_slot(type, d_.pool_->keys(page, layer, unit.kv_head),
                      d_.pool_->values(page, layer, unit.kv_head), slot % kPageTokens, keys, values,
                      position % kPageTokens, model_.head_dim);
     };
@@ -624,6 +626,7 @@ void Decoder::step(const StepInput& input, KvPool& pool) {
   prepare(input, pool);
   input_ = &input;
   pool_ = &pool;
+  attention_ = &kernels_.attention(pool.shape().type);
   if (profiling_) profile_[static_cast<size_t>(StepPart::kPrepare)] += now_seconds() - begin;
   team_.run([&](int member) { Region(*this, member).run(); });
 }

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
+#include <optional>
+#include <tuple>
 
 #include "base/json.h"
 #include "base/philox.h"
@@ -50,8 +52,10 @@ TinyModelConfig golden_config(const std::string& name) {
 // A decoder over a tiny model, with a pool and a page list that is not in order.
 class Harness {
  public:
-  Harness(const TinyModelConfig& config, Isa isa, int num_threads = 2, int num_pages = 64)
+  Harness(const TinyModelConfig& config, Isa isa, int num_threads = 2,
+          std::optional<KvType> type = std::nullopt)
       : team_(num_threads), bytes_(make_tiny_model(config)) {
+    constexpr int kNumPages = 64;
     Result<Gguf> file = Gguf::parse(bytes_, "tiny");
     CHECK(file.ok(), file.error().message);
     Result<std::unique_ptr<Model>> model = Model::load(std::move(*file), team_);
@@ -60,9 +64,9 @@ class Harness {
     const ModelDescriptor& d = model_->descriptor();
     decoder_ = std::make_unique<Decoder>(d, model_->weights(), kernel_table(isa), team_,
                                          Decoder::Limits{.max_rows = 512, .max_logit_rows = 512});
-    pool_ =
-        std::make_unique<KvPool>(KvShape{d.num_layers, d.num_kv_heads, d.head_dim, {}}, num_pages);
-    for (int i = 0; i < num_pages; ++i) pages_.push_back((i * 7 + 3) % num_pages);
+    const KvShape shape = kv_shape(d, type.value_or(kernel_table(isa).kv_type));
+    pool_ = std::make_unique<KvPool>(shape, kNumPages);
+    for (int i = 0; i < kNumPages; ++i) pages_.push_back((i * 7 + 3) % kNumPages);
   }
 
   const ModelDescriptor& descriptor() const { return model_->descriptor(); }
@@ -124,16 +128,35 @@ class OnEveryIsa : public testing::TestWithParam<Isa> {};
 INSTANTIATE_TEST_SUITE_P(Isa, OnEveryIsa, testing::ValuesIn(available_isas()),
                          [](const auto& info) { return std::string(isa_name(info.param)); });
 
-// f32 weights: what is left is the f16 cache and, with bf16 attention, bf16 products.
+// An instruction set with one type of keys and values.
+class OnEveryKvType : public testing::TestWithParam<std::tuple<Isa, KvType>> {
+ protected:
+  Isa isa() const { return std::get<0>(GetParam()); }
+  KvType type() const { return std::get<1>(GetParam()); }
+  Harness harness(const TinyModelConfig& config, int num_threads = 2) const {
+    return {config, isa(), num_threads, type()};
+  }
+};
+INSTANTIATE_TEST_SUITE_P(IsaAndType, OnEveryKvType,
+                         testing::Combine(testing::ValuesIn(available_isas()),
+                                          testing::ValuesIn(kKvTypes)),
+                         [](const auto& info) {
+                           return std::string(isa_name(std::get<0>(info.param))) + "_" +
+                                  std::string(kv_type_name(std::get<1>(info.param)));
+                         });
+
+// f32 weights: what is left is how keys and values are stored and, with bf16 dot products, theirs.
+float tolerance(KvType type) {
+  return type == KvType::kF16 ? 0.02f : 0.15f;
+}
 float tolerance(Isa isa) {
-  return isa >= Isa::kAvx512Vnni && has_bf16_dot() ? 0.15f : 0.02f;
+  return tolerance(kernel_table(isa).kv_type);
 }
 
-TEST_P(OnEveryIsa, TinyModelsGiveTheLogitsOfTransformers) {
+TEST_P(OnEveryKvType, TinyModelsGiveTheLogitsOfTransformers) {
   const std::vector<int32_t> tokens = tiny_golden()["token_ids"];
   for (const auto& [name, golden] : tiny_golden()["configs"].items()) {
-    Harness harness(golden_config(name), GetParam());
-    const auto logits = harness.run_chain(tokens, tokens.size());
+    const auto logits = harness(golden_config(name)).run_chain(tokens, tokens.size());
     float largest = 0.0f;
     for (const auto& [position, values] : golden["logits"].items()) {
       const std::vector<float> expected = values;
@@ -143,7 +166,7 @@ TEST_P(OnEveryIsa, TinyModelsGiveTheLogitsOfTransformers) {
       }
     }
     RecordProperty("max_difference_" + name, std::to_string(largest));
-    EXPECT_LT(largest, tolerance(GetParam())) << name;
+    EXPECT_LT(largest, tolerance(type())) << name;
   }
 }
 
@@ -186,34 +209,45 @@ TEST_P(OnEveryIsa, ChunkingChangesNoBit) {
   }
 }
 
-TEST_P(OnEveryIsa, TeamSizeChangesNoBit) {
+TEST_P(OnEveryKvType, ChunkingChangesNoBit) {
+  TinyModelConfig config;
+  config.head_dim = 32;
+  config.matrix_type = DType::kQ4_0;
+  Harness chunked = harness(config);
+  const auto tokens = random_tokens(300, config.vocab_size, 7);
+  const auto whole = chunked.run_chain(tokens, 300);
+  for (const size_t chunk : {1u, 17u, 129u}) {
+    EXPECT_EQ(chunked.run_chain(tokens, chunk), whole) << "in chunks of " << chunk;
+  }
+}
+
+TEST_P(OnEveryKvType, TeamSizeChangesNoBit) {
   TinyModelConfig config;
   config.head_dim = 32;
   config.matrix_type = DType::kQ4_1;
   const auto tokens = random_tokens(290, config.vocab_size, 8);
-  Harness alone(config, GetParam(), /*num_threads=*/1);
-  const auto expected = alone.run_chain(tokens, 290);
+  const auto expected = harness(config, /*num_threads=*/1).run_chain(tokens, 290);
   for (const int threads : {2, 3, 5}) {
-    Harness harness(config, GetParam(), threads);
-    EXPECT_EQ(harness.run_chain(tokens, 290), expected) << threads << " threads, one step";
-    EXPECT_EQ(harness.run_chain(tokens, 1), expected) << threads << " threads, token by token";
+    Harness shared = harness(config, threads);
+    EXPECT_EQ(shared.run_chain(tokens, 290), expected) << threads << " threads, one step";
+    EXPECT_EQ(shared.run_chain(tokens, 1), expected) << threads << " threads, token by token";
   }
 }
 
-TEST_P(OnEveryIsa, NeighboursInABatchChangeNoBit) {
+TEST_P(OnEveryKvType, NeighboursInABatchChangeNoBit) {
   TinyModelConfig config;
   config.head_dim = 32;
   config.matrix_type = DType::kQ4_0;
   const auto first = random_tokens(270, config.vocab_size, 1);
   const auto second = random_tokens(40, config.vocab_size, 2);
-  Harness harness(config, GetParam());
-  const auto expected_first = harness.run_chain(first, 270);
-  const auto expected_second = harness.run_chain(second, 40);
+  Harness batch = harness(config);
+  const auto expected_first = batch.run_chain(first, 270);
+  const auto expected_second = batch.run_chain(second, 40);
 
-  const std::span<const int32_t> pages = harness.pages();
+  const std::span<const int32_t> pages = batch.pages();
   std::vector<int32_t> tokens(first);
   tokens.insert(tokens.end(), second.begin(), second.end());
-  const auto together = harness.run(
+  const auto together = batch.run(
       tokens, {{270, 0, pages.first(10), nullptr}, {40, 0, pages.subspan(10, 4), nullptr}});
   EXPECT_TRUE(std::equal(expected_first.begin(), expected_first.end(), together.begin()));
   EXPECT_TRUE(std::equal(expected_second.begin(), expected_second.end(), together.begin() + 270));
@@ -286,32 +320,32 @@ void expect_tree_is_plain(Harness& harness, const Tree& tree, int committed) {
 }
 
 // Every place the tree's first row can have in a page, and around the edge of a partition.
-TEST_P(OnEveryIsa, TreeRowsGiveTheBitsOfThePlainRun) {
-  Harness harness(tree_config(), GetParam());
+TEST_P(OnEveryKvType, TreeRowsGiveTheBitsOfThePlainRun) {
+  Harness plain = harness(tree_config());
   //      0          a root chain 0-1-2, a sibling branch 3-4 under 0, a second root 5-6-7
   const Tree tree = {{-1, 0, 1, 0, 3, -1, 5, 6}, {{0, 1, 2}, {0, 3, 4}, {5, 6, 7}}};
   for (int committed = 0; committed <= 34; ++committed) {
-    expect_tree_is_plain(harness, tree, committed);
+    expect_tree_is_plain(plain, tree, committed);
   }
   for (int committed = 246; committed <= 258; ++committed) {
-    expect_tree_is_plain(harness, tree, committed);
+    expect_tree_is_plain(plain, tree, committed);
   }
 }
 
 // Deeper than a page, so that a path's own positions cross a page's edge, and a partition's.
-TEST_P(OnEveryIsa, DeepTreesGiveTheBitsOfThePlainRun) {
-  Harness harness(tree_config(), GetParam());
+TEST_P(OnEveryKvType, DeepTreesGiveTheBitsOfThePlainRun) {
+  Harness plain = harness(tree_config());
   const Tree tree = branching_tree(/*depth=*/36, /*every=*/7);
   for (const int committed : {0, 1, 28, 31, 32, 33, 215, 225, 255, 256}) {
-    expect_tree_is_plain(harness, tree, committed);
+    expect_tree_is_plain(plain, tree, committed);
   }
 }
 
 // After a path is accepted and its keys and values are moved to their places, the sequence goes on
 // as one that was never drafted.
-TEST_P(OnEveryIsa, AnAcceptedPathGoesOnAsThePlainRun) {
-  Harness harness(tree_config(), GetParam());
-  const ModelDescriptor& d = harness.descriptor();
+TEST_P(OnEveryKvType, AnAcceptedPathGoesOnAsThePlainRun) {
+  Harness plain = harness(tree_config());
+  const ModelDescriptor& d = plain.descriptor();
   const Tree tree = branching_tree(/*depth=*/5, /*every=*/2);
   const auto draft = random_tokens(static_cast<int>(tree.parents.size()), d.vocab_size, 5);
   const int32_t next = 17;
@@ -321,12 +355,12 @@ TEST_P(OnEveryIsa, AnAcceptedPathGoesOnAsThePlainRun) {
   for (const int committed : offsets) {
     const std::vector<int>& path = tree.paths[committed % tree.paths.size()];
     std::vector<int32_t> tokens = random_tokens(committed, d.vocab_size, 3);
-    KvCache cache({d.num_layers, d.num_kv_heads, d.head_dim, {}}, /*num_pages=*/16);
+    KvCache cache(kv_shape(d, type()), /*num_pages=*/16);
     KvSequence sequence;
     ASSERT_TRUE(cache.reserve(sequence, committed + static_cast<int64_t>(draft.size())));
-    harness.run_in(cache.pool(), tokens, {{committed, 0, sequence.pages, nullptr}});
+    plain.run_in(cache.pool(), tokens, {{committed, 0, sequence.pages, nullptr}});
     cache.commit(sequence, tokens);
-    harness.run_in(
+    plain.run_in(
         cache.pool(), draft,
         {{static_cast<int>(draft.size()), committed, sequence.pages, tree.parents.data()}});
     std::vector<int64_t> slots;
@@ -339,9 +373,9 @@ TEST_P(OnEveryIsa, AnAcceptedPathGoesOnAsThePlainRun) {
     const auto position = static_cast<int64_t>(tokens.size());
     ASSERT_TRUE(cache.reserve(sequence, position + 1));
     const auto logits =
-        harness.run_in(cache.pool(), {next}, {{1, position, sequence.pages, nullptr}});
+        plain.run_in(cache.pool(), {next}, {{1, position, sequence.pages, nullptr}});
     tokens.push_back(next);
-    ASSERT_EQ(logits[0], harness.run_chain(tokens, 512).back()) << committed << " committed";
+    ASSERT_EQ(logits[0], plain.run_chain(tokens, 512).back()) << committed << " committed";
   }
 }
 
@@ -366,7 +400,7 @@ TEST_P(OnEveryIsa, SmolLm2GivesTheLogitsOfTransformers) {
   const ModelDescriptor& d = (*model)->descriptor();
   Decoder decoder(d, (*model)->weights(), kernel_table(GetParam()), team,
                   {.max_rows = 128, .max_logit_rows = 128});
-  KvPool pool({d.num_layers, d.num_kv_heads, d.head_dim, {}}, 4);
+  KvPool pool(kv_shape(d, kernel_table(GetParam()).kv_type), 4);
   const std::vector<int32_t> pages = {0, 1, 2, 3};
   std::vector<int32_t> rows(tokens.size());
   std::iota(rows.begin(), rows.end(), 0);

@@ -27,9 +27,10 @@ const RowOps& row_ops_generic();
 const RowOps& row_ops_avx2();
 const RowOps& row_ops_avx512();
 
-const AttentionOps& attention_generic();
-const AttentionOps& attention_avx2();
-const AttentionOps& attention_avx512();
-const AttentionOps& attention_bf16();
+const AttentionOps& attention_generic(KvType type);
+const AttentionOps& attention_avx2(KvType type);
+const AttentionOps& attention_avx512(KvType type);
+const AttentionOps& attention_vnni(KvType type);
+const AttentionOps& attention_bf16(KvType type);
 
 }  // namespace forerun

@@ -24,6 +24,18 @@ struct F32x16 {
   static F32x16 load_f16(const uint16_t* p) {
     return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
   }
+  static F32x16 load_bf16(const uint16_t* p) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
+  }
+  static F32x16 load_i8(const int8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
+  }
+  static F32x16 load_u8(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
+  }
   // The first (kPart 0) or second value of each of 16 pairs of bf16.
   template <int kPart>
   static F32x16 load_bf16_part(const uint16_t* p) {
@@ -37,6 +49,7 @@ struct F32x16 {
     std::memcpy(&pair, p, sizeof(pair));
     return {_mm512_castpd_ps(_mm512_set1_pd(pair))};
   }
+  static F32x16 broadcast_quad(const float* p) { return {_mm512_broadcast_f32x4(_mm_loadu_ps(p))}; }
   static F32x16 zero() { return {_mm512_setzero_ps()}; }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   void store_f16(uint16_t* p) const {
@@ -104,6 +117,23 @@ struct F32x16 {
     return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
             _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
   }
+  static F32x16 load_bf16(const uint16_t* p) {
+    const auto widened = [](const uint16_t* halves) {
+      const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(halves));
+      return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+    };
+    return {widened(p), widened(p + 8)};
+  }
+  static F32x16 load_i8(const int8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+  }
+  static F32x16 load_u8(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+  }
   template <int kPart>
   static F32x16 load_bf16_part(const uint16_t* p) {
     const auto part = [](const uint16_t* pairs) {
@@ -118,6 +148,10 @@ struct F32x16 {
     double pair;
     std::memcpy(&pair, p, sizeof(pair));
     const __m256 both = _mm256_castpd_ps(_mm256_set1_pd(pair));
+    return {both, both};
+  }
+  static F32x16 broadcast_quad(const float* p) {
+    const __m256 both = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
     return {both, both};
   }
   static F32x16 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -225,6 +259,15 @@ struct F32x16 {
   static F32x16 load_f16(const uint16_t* p) {
     return each([&](int i) { return f16_to_f32(p[i]); });
   }
+  static F32x16 load_bf16(const uint16_t* p) {
+    return each([&](int i) { return bf16_to_f32(p[i]); });
+  }
+  static F32x16 load_i8(const int8_t* p) {
+    return each([&](int i) { return static_cast<float>(p[i]); });
+  }
+  static F32x16 load_u8(const uint8_t* p) {
+    return each([&](int i) { return static_cast<float>(p[i]); });
+  }
   template <int kPart>
   static F32x16 load_bf16_part(const uint16_t* p) {
     return each([&](int i) { return bf16_to_f32(p[2 * i + kPart]); });
@@ -234,6 +277,9 @@ struct F32x16 {
   }
   static F32x16 broadcast_pair(const float* p) {
     return each([&](int i) { return p[i % 2]; });
+  }
+  static F32x16 broadcast_quad(const float* p) {
+    return each([&](int i) { return p[i % 4]; });
   }
   static F32x16 zero() { return broadcast(0.0f); }
   void store(float* p) const { std::memcpy(p, v, sizeof(v)); }
