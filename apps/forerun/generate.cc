@@ -80,7 +80,7 @@ Result<Request> make_request(const GenerateOptions& options, const LoadedModel& 
     request->sampling.top_logprobs = *options.top_logprobs;
   }
   const Status status =
-      use_model_sampling(loaded.model->files(), *options.command, request.sampling);
+      use_model_sampling(loaded.model->files(), *options.command, request->sampling);
   if (!status.ok()) return status.error();
   const Result<const Tokenizer*> tokenizer = need_tokenizer(loaded);
   if (!tokenizer.ok()) return tokenizer.error();

@@ -73,6 +73,9 @@ class TinyBert final : public TensorSource {
     const auto found = tensors_.find(std::string(name));
     return found == tensors_.end() ? nullptr : &found->second.view;
   }
+  std::string_view type_name(std::string_view name) const override {
+    return traits(tensors_.find(std::string(name))->second.view.dtype).name;
+  }
   void remove(const std::string& name) { tensors_.erase(name); }
 
  private:
