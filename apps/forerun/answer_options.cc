@@ -43,6 +43,7 @@ void add_length_options(CLI::App& command, AnswerOptions& options, int64_t max_t
 }
 
 void add_sampling_options(CLI::App& command, AnswerOptions& options) {
+  options.command = &command;
   SamplingParams& sampling = options.request.sampling;
   sampling.temperature = 0.0f;
   const auto number = [&](const char* name, auto& value, const char* help) {

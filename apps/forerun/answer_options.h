@@ -13,6 +13,7 @@ namespace forerun {
 
 // How an answer is made, as `generate` and `chat` take it from the command line.
 struct AnswerOptions {
+  const CLI::App* command = nullptr;  // that they were given to
   Request request;
   std::optional<uint64_t> seed;
   std::vector<std::string> logit_bias;

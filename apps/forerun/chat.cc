@@ -19,6 +19,7 @@
 #include "loaded_model.h"
 #include "message_reader.h"
 #include "model_options.h"
+#include "model_sampling.h"
 #include "stream_answer.h"
 
 namespace forerun {
@@ -236,7 +237,7 @@ Status Chat::save(const std::string& path) {
   if (path.empty()) return Error{"/save needs a file's name"};
   const std::string content =
       conversation_.json().dump(/*indent=*/2, ' ', false, Json::error_handler_t::replace) + "\n";
-  const Status status = write_file(path, content, /*replace=*/path == saved_to_);
+  Status status = write_file(path, content, /*replace=*/path == saved_to_);
   if (!status.ok()) return status;
   saved_to_ = path;
   say("saved to " + quote(path, 300));
@@ -253,6 +254,9 @@ int chat(const ChatFlags& options) {
   if (!request.ok()) return failed(request.error());
   const Result<LoadedModel> loaded = load_model(options.model, options.answer.threads);
   if (!loaded.ok()) return failed(loaded.error());
+  const Status sampling =
+      use_model_sampling(loaded->model->files(), *options.answer.command, request->sampling);
+  if (!sampling.ok()) return failed(sampling.error());
   const Result<const Tokenizer*> tokenizer = need_tokenizer(*loaded);
   if (!tokenizer.ok()) return failed(tokenizer.error());
   if ((*tokenizer)->chat_template().empty()) {

@@ -12,6 +12,7 @@ namespace forerun {
 // A new subcommand is a file with such a function, its line here and its line in main.cc.
 void add_bench(CLI::App& app, int& exit_code);
 void add_chat(CLI::App& app, int& exit_code);
+void add_embed(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_isa(CLI::App& app, int& exit_code);

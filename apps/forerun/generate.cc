@@ -21,7 +21,6 @@ namespace forerun {
 namespace {
 
 struct GenerateOptions {
-  const CLI::App* command = nullptr;
   std::string model;
   std::optional<std::string> prompt;
   std::optional<std::string> file;
@@ -80,7 +79,7 @@ Result<Request> make_request(const GenerateOptions& options, const LoadedModel& 
     request->sampling.top_logprobs = *options.top_logprobs;
   }
   const Status status =
-      use_model_sampling(loaded.model->files(), *options.command, request->sampling);
+      use_model_sampling(loaded.model->files(), *options.answer.command, request->sampling);
   if (!status.ok()) return status.error();
   const Result<const Tokenizer*> tokenizer = need_tokenizer(loaded);
   if (!tokenizer.ok()) return tokenizer.error();
@@ -169,7 +168,6 @@ void add_generate(CLI::App& app, int& exit_code) {
   const auto options = std::make_shared<GenerateOptions>();
   CLI::App* command = app.add_subcommand("generate", "Answer a prompt");
   command->group(kRunCommands);
-  options->command = command;
   add_model(*command, options->model);
   add_prompt_options(*command, *options);
   add_length_options(*command, options->answer, /*max_tokens=*/512);

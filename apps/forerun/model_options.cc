@@ -27,8 +27,7 @@ CLI::Option* add_kv_type(CLI::App& command, std::optional<KvType>& type) {
   return command
       .add_option_function<std::string>(
           "--kv-type", [&type](const std::string& name) { type = *parse_kv_type(name); },
-          "Keys and values as f16, bf16 or int8; not given: as this machine is fastest with 16 "
-          "bits")
+          "Keys and values as f16, bf16 or int8; else the faster 16-bit type")
       ->check(check)
       ->type_name("TYPE")
       ->group(kMachineOptions);

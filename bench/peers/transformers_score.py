@@ -4,8 +4,8 @@ scripts/make_oracle_env prints.
 
     bench/peers/transformers_score.py MODEL REQUESTS --out FILE
 
-MODEL is a Hugging Face directory or a .gguf file, which transformers dequantises. Contexts and
-continuations are cut into tokens as lm-evaluation-harness does it. FILE holds {"requests": [...]} of
+MODEL is a Hugging Face directory. Contexts and continuations are cut into tokens as
+lm-evaluation-harness does it. FILE holds {"requests": [...]} of
 the same shape as forerun's and is written as it goes, so that an interrupted run goes on.
 """
 
@@ -20,11 +20,8 @@ import transformers
 
 
 def load(path):
-    where = {"pretrained_model_name_or_path": str(path)}
-    if path.suffix == ".gguf":
-        where = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-    tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
-    model = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     return tokenizer, model.eval()
 
 

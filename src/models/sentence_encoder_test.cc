@@ -73,9 +73,7 @@ class TinyBert final : public TensorSource {
     const auto found = tensors_.find(std::string(name));
     return found == tensors_.end() ? nullptr : &found->second.view;
   }
-  std::string_view type_name(std::string_view name) const override {
-    return traits(tensors_.find(std::string(name))->second.view.dtype).name;
-  }
+  std::string_view type_name(std::string_view) const override { return "F32"; }
   void remove(const std::string& name) { tensors_.erase(name); }
 
  private:
@@ -97,7 +95,8 @@ class TinyBert final : public TensorSource {
     tensor.view = {DType::kF32, shape, nullptr};
     const std::string bare = name.starts_with("bert.") ? name.substr(5) : name;
     for (int64_t i = 0; i < tensor.view.num_elements(); ++i) {
-      const float w = tiny_weight(bare, i);
+      // Small biases, unlike those of the tiny decoders.
+      const float w = tiny_weight(bare, i) * (name.ends_with(".bias") ? 0.1f : 1.0f);
       const bool is_norm = name.ends_with("LayerNorm.weight");
       const bool is_embedding = name.ends_with("word_embeddings.weight");
       tensor.values.push_back(is_norm ? 1.0f + w : (is_embedding ? 8.0f : 4.0f) * w);

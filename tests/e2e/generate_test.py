@@ -268,8 +268,8 @@ class Generate(forerun.TestCase):
             "bad.gguf: blk.0.attn_q.weight has shape [16, 32]; llama needs [32, 32]",
         )
         self.assert_refused(
-            model(blk__0__attn_q__weight=("IQ2_XXS", [4, 256])),
-            "bad.gguf: tensor 'blk.0.attn_q.weight' has type IQ2_XXS; F32, F16, Q4_0, Q4_1, Q5_0",
+            model(blk__0__attn_q__weight=("IQ1_S", [4, 256])),
+            "bad.gguf: tensor 'blk.0.attn_q.weight' has type IQ1_S; F32, F16, Q4_0, Q4_1, Q5_0",
         )
         self.assert_refused(
             model(without=["llama.block_count"]),
