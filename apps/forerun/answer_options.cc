@@ -74,6 +74,7 @@ void add_sampling_options(CLI::App& command, AnswerOptions& options) {
 
 void add_machine_options(CLI::App& command, AnswerOptions& options) {
   add_threads(command, options.threads);
+  add_kv_type(command, options.kv_type);
   command
       .add_option("--kv-tokens", options.kv_tokens,
                   "Room for keys and values; 0: as the engine sees fit")
@@ -97,6 +98,7 @@ Result<Request> request_without_prompt(const AnswerOptions& options) {
 EngineOptions engine_options(const AnswerOptions& options, const LoadedModel& loaded) {
   EngineOptions engine = loaded.engine_options();
   engine.kv_tokens = options.kv_tokens;
+  engine.kv_type = options.kv_type;
   if (options.request.stop_strings.empty()) return engine;
   // A model may have more ids than its tokenizer: rows that fill its matrix up.
   for (int32_t id = 0; id < loaded.model->descriptor().vocab_size; ++id) {

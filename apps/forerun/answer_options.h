@@ -19,6 +19,7 @@ struct AnswerOptions {
   std::vector<std::string> logit_bias;
   int threads = 0;
   int64_t kv_tokens = 0;
+  std::optional<KvType> kv_type;
 };
 
 // Adds the options. `max_tokens` is the default of --max-tokens.

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,7 @@ struct EngineBenchOptions {
   std::vector<int> depth = {0, 512, 4096};
   int repetitions = 5;
   int threads = 0;
+  std::optional<KvType> kv_type;
   bool profile = false;
   bool json = false;
 };
@@ -110,7 +112,9 @@ class EngineBench final {
   // An Error when the model cannot answer.
   Status run() {
     report_.begin_part("the machine's ceilings");
-    report_.set("ceiling", {{"read_gb_s", read_ceiling()}, {"int8_tops", int8_ceiling()}});
+    Json ceiling = {{"read_gb_s", read_ceiling()}, {"int8_tops", int8_ceiling()}};
+    if (const double bf16 = bf16_ceiling(); bf16 > 0.0) ceiling["bf16_tflops"] = bf16;
+    report_.set("ceiling", std::move(ceiling));
     if (options_.profile) steps_.decoder().set_profiling(true);
     for (const int tokens : options_.prompt) prefill(tokens);
     for (const int depth : options_.depth) {
@@ -131,6 +135,13 @@ class EngineBench final {
   double int8_ceiling() {
     return 2.0 * measure_int8_gmacs(loaded_.kernels->isa, *loaded_.team) / 1e3;
   }
+  double bf16_ceiling() {
+    return 2.0 * measure_bf16_gmacs(loaded_.kernels->isa, *loaded_.team) / 1e3;
+  }
+  // Of the products that take most of prefill's time.
+  bool multiplies_bf16() const {
+    return loaded_.kernels->forms_of(loaded_.model->weights().layers[0].gate).bf16;
+  }
 
   double weight_bytes() const {
     return static_cast<double>(loaded_.model->weights().file_bytes_per_step);
@@ -139,7 +150,7 @@ class EngineBench final {
   void prefill(int tokens) {
     report_.begin_part("prefill " + std::to_string(tokens));
     steps_.decoder().reset_profile();
-    const double ceiling = int8_ceiling();
+    const double ceiling = multiplies_bf16() ? bf16_ceiling() : int8_ceiling();
     const StepBench::Timing timing = steps_.time_prefill(tokens, options_.repetitions);
     const double macs =
         tokens * layer_macs(model_) + static_cast<double>(model_.vocab_size * model_.d_model);
@@ -147,6 +158,7 @@ class EngineBench final {
         {{"tokens", tokens},
          {"tok_s", tokens / timing.seconds},
          {"fraction", 2.0 * macs / timing.seconds / 1e12 / ceiling},
+         {"ceiling", multiplies_bf16() ? "bf16" : "int8"},
          {"ceiling_tops", ceiling}});
   }
 
@@ -256,8 +268,9 @@ Status check_sizes(const EngineBenchOptions& options, int64_t context) {
   return {};
 }
 
-StepBench::Sizes sizes_of(const EngineBenchOptions& options) {
+StepBench::Sizes sizes_of(const EngineBenchOptions& options, KvType kv_type) {
   StepBench::Sizes sizes;
+  sizes.kv_type = kv_type;
   sizes.sequences = largest(options.batch);
   sizes.rows = largest(options.verify);
   sizes.sequence_tokens = std::max(largest(options.depth) + sizes.rows, largest(options.prompt));
@@ -274,8 +287,8 @@ Result<Json> load_facts(const LoadedModel& loaded, Engine& engine, double begin)
   return Json{{"seconds", loaded.load_seconds}, {"first_token_seconds", now_seconds() - begin}};
 }
 
-Json memory_facts(const LoadedModel& loaded, Engine& engine) {
-  const int64_t page_bytes = kv_shape(loaded.model->descriptor()).page_bytes();
+Json memory_facts(const LoadedModel& loaded, Engine& engine, KvType type) {
+  const int64_t page_bytes = kv_shape(loaded.model->descriptor(), type).page_bytes();
   return {{"rss_anon_bytes", resident_anonymous_bytes()},
           {"packed_weight_bytes", loaded.model->weights().packed_bytes},
           {"kv_pool_bytes", page_bytes * engine.stats().kv_pages}};
@@ -303,6 +316,7 @@ Json run_facts(const LoadedModel& loaded, const EngineBenchOptions& options) {
           {"file", loaded.path},
           {"weight_bytes", loaded.model->weights().file_bytes_per_step},
           {"isa", loaded.kernels->name},
+          {"kv_type", kv_type_name(options.kv_type.value_or(loaded.kernels->kv_type))},
           {"threads", loaded.team->size()},
           {"machine", machine_facts()},
           {"version", kVersion},
@@ -320,21 +334,24 @@ int bench_engine(const EngineBenchOptions& options) {
   if (const Status status = check_sizes(options, context); !status.ok()) {
     return failed(status.error());
   }
+  const KvType kv_type = options.kv_type.value_or(loaded->kernels->kv_type);
+  EngineOptions engine_options = loaded->engine_options();
+  engine_options.kv_type = kv_type;
   Result<std::unique_ptr<Engine>> engine =
-      Engine::create(*loaded->model, *loaded->kernels, *loaded->team, loaded->engine_options());
+      Engine::create(*loaded->model, *loaded->kernels, *loaded->team, std::move(engine_options));
   if (!engine.ok()) return failed(engine.error());
   // Before anything else touches memory: what serving this model takes.
   Result<Json> load = load_facts(*loaded, **engine, begin);
   if (!load.ok()) return failed(load.error());
   Json facts = run_facts(*loaded, options);
   facts["load"] = std::move(*load);
-  facts["memory"] = memory_facts(*loaded, **engine);
+  facts["memory"] = memory_facts(*loaded, **engine, kv_type);
   facts["idle_processor_share"] = idle_processor_share(/*seconds=*/0.5);
 
   const size_t parts = 1 + options.prompt.size() + options.batch.size() +
                        options.depth.size() * (options.batch.size() + options.verify.size());
   EngineBenchReport report(std::move(facts), parts, options.json);
-  Result<std::unique_ptr<StepBench>> steps = StepBench::create(*loaded, sizes_of(options));
+  Result<std::unique_ptr<StepBench>> steps = StepBench::create(*loaded, sizes_of(options, kv_type));
   if (!steps.ok()) return failed(steps.error());
   Status status = EngineBench(*loaded, options, **engine, **steps, report).run();
   if (const Status written = report.end(); status.ok()) status = written;
@@ -373,12 +390,14 @@ void add_bench_engine(CLI::App& bench, int& exit_code) {
       ->capture_default_str()
       ->group("What to measure");
   add_threads(*command, options->threads);
+  add_kv_type(*command, options->kv_type);
   command->add_flag("--profile", options->profile, "Show where a step's time goes")
       ->group(kOutputOptions);
   add_json(*command, options->json);
   command->footer(
       "What the figures are, each a median after a warm-up:\n"
-      "  ceiling  read_gb_s: best of 10 sums over 1 GiB; int8_tops: dot products on registers;\n"
+      "  ceiling  read_gb_s: best of 10 sums over 1 GiB; int8_tops, and bf16_tflops where the\n"
+      "           machine has such products: dot products on registers, bf16 prefill's limit;\n"
       "           all threads, this process. Each entry has one of its own, taken just before,\n"
       "           which its fraction is of: shared machines change from minute to minute\n"
       "  prefill  one sequence from nothing, in steps of 512 rows, with its first answer token\n"

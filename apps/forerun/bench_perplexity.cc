@@ -3,7 +3,9 @@
 #include <cstdio>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -25,6 +27,7 @@ struct PerplexityOptions {
   int64_t window = 512;
   int64_t windows = 0;
   int threads = 0;
+  std::optional<KvType> kv_type;
   bool json = false;
 };
 
@@ -98,8 +101,11 @@ int perplexity(const PerplexityOptions& options) {
   }
   if (options.windows > 0) windows = std::min(windows, options.windows);
 
+  const KvType kv_type = options.kv_type.value_or(loaded->kernels->kv_type);
+  EngineOptions engine_options = loaded->engine_options();
+  engine_options.kv_type = kv_type;
   const Result<std::unique_ptr<Engine>> engine =
-      Engine::create(*loaded->model, *loaded->kernels, *loaded->team, loaded->engine_options());
+      Engine::create(*loaded->model, *loaded->kernels, *loaded->team, std::move(engine_options));
   if (!engine.ok()) return failed(engine.error());
   const double begin = now_seconds();
   const Result<double> perplexity =
@@ -108,16 +114,18 @@ int perplexity(const PerplexityOptions& options) {
   const double seconds = now_seconds() - begin;
   const int64_t num_scored = windows * scored_tokens(options.window);
   if (options.json) {
-    const Json json = {{"perplexity", *perplexity},   {"window", options.window},
-                       {"windows", windows},          {"tokens", num_scored},
-                       {"model", model.name},         {"seconds", seconds},
-                       {"isa", loaded->kernels->name}};
+    const Json json = {{"perplexity", *perplexity},    {"window", options.window},
+                       {"windows", windows},           {"tokens", num_scored},
+                       {"model", model.name},          {"seconds", seconds},
+                       {"isa", loaded->kernels->name}, {"kv_type", kv_type_name(kv_type)}};
     std::puts(json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
-    std::printf("perplexity %.4f over %lld tokens (%lld windows of %lld) in %.1f s, %s\n",
-                *perplexity, static_cast<long long>(num_scored), static_cast<long long>(windows),
-                static_cast<long long>(options.window), seconds,
-                std::string(loaded->kernels->name).c_str());
+    std::printf(
+        "perplexity %.4f over %lld tokens (%lld windows of %lld) in %.1f s, %s, "
+        "keys and values %s\n",
+        *perplexity, static_cast<long long>(num_scored), static_cast<long long>(windows),
+        static_cast<long long>(options.window), seconds, std::string(loaded->kernels->name).c_str(),
+        std::string(kv_type_name(kv_type)).c_str());
   }
   return 0;
 }
@@ -141,6 +149,7 @@ void add_bench_perplexity(CLI::App& bench, int& exit_code) {
       ->type_name("N")
       ->capture_default_str();
   add_threads(*command, options->threads);
+  add_kv_type(*command, options->kv_type);
   add_json(*command, options->json);
   command->footer(
       "The text is cut into windows that do not overlap, each read from an empty cache; in each\n"

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -25,6 +27,7 @@ struct ScoreOptions {
   std::string model;
   std::string requests;
   int threads = 0;
+  std::optional<KvType> kv_type;
   bool json = false;
 };
 
@@ -168,8 +171,10 @@ int score(const ScoreOptions& options) {
   if (!lines.ok()) return failed(lines.error());
   const Result<LoadedModel> loaded = load_model(options.model, options.threads);
   if (!loaded.ok()) return failed(loaded.error());
+  EngineOptions engine_options = loaded->engine_options();
+  engine_options.kv_type = options.kv_type;
   const Result<std::unique_ptr<Engine>> engine =
-      Engine::create(*loaded->model, *loaded->kernels, *loaded->team, loaded->engine_options());
+      Engine::create(*loaded->model, *loaded->kernels, *loaded->team, std::move(engine_options));
   if (!engine.ok()) return failed(engine.error());
   const Tokenizer* tokenizer = loaded->tokenizer ? &*loaded->tokenizer : nullptr;
   const ScoreRequestReader reader(tokenizer, loaded->model->descriptor().vocab_size,
@@ -207,6 +212,7 @@ void add_bench_score(CLI::App& bench, int& exit_code) {
       ->required()
       ->type_name("FILE");
   add_threads(*command, options->threads);
+  add_kv_type(*command, options->kv_type);
   add_json(*command, options->json);
   command->footer(
       "A line is {\"context\": C, \"continuation\": T} or {\"context\": C, \"choices\": [T, …],\n"

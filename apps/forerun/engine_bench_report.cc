@@ -35,8 +35,9 @@ double percent(const Json& entry, const char* key) {
 
 std::string line_of(const std::string& list, const Json& e) {
   if (list == "prefill") {
-    return formatted("prefill  %5d tokens          %8.1f tok/s  %5.1f %% of int8",
-                     whole(e, "tokens"), number(e, "tok_s"), percent(e, "fraction"));
+    return formatted("prefill  %5d tokens          %8.1f tok/s  %5.1f %% of %s", whole(e, "tokens"),
+                     number(e, "tok_s"), percent(e, "fraction"),
+                     e["ceiling"].get<std::string>().c_str());
   }
   if (list == "decode") {
     return formatted("decode   batch %2d  depth %5d  %8.1f tok/s  %5.1f GB/s  %5.1f %% of read",
@@ -76,8 +77,12 @@ void EngineBenchReport::set(const std::string& key, Json value) {
   document_[key] = std::move(value);
   const Json& set = document_[key];
   if (json_ || key != "ceiling") return;
-  print(formatted("ceiling  read %.1f GB/s, int8 %.2f TOPS", number(set, "read_gb_s"),
-                  number(set, "int8_tops")));
+  std::string line = formatted("ceiling  read %.1f GB/s, int8 %.2f TOPS", number(set, "read_gb_s"),
+                               number(set, "int8_tops"));
+  if (set.contains("bf16_tflops")) {
+    line += formatted(", bf16 %.2f TFLOPS", number(set, "bf16_tflops"));
+  }
+  print(line);
 }
 
 void EngineBenchReport::add(const std::string& list, Json entry) {
@@ -105,10 +110,11 @@ void EngineBenchReport::print(const std::string& line) {
 
 void EngineBenchReport::print_head() {
   const Json& memory = document_["memory"];
-  print(formatted("%s on %s, %s, %d threads, commit %s",
+  print(formatted("%s on %s, %s, keys and values %s, %d threads, commit %s",
                   quote(document_["model"].get<std::string>()).c_str(),
                   document_["machine"]["processor"].get<std::string>().c_str(),
-                  document_["isa"].get<std::string>().c_str(), whole(document_, "threads"),
+                  document_["isa"].get<std::string>().c_str(),
+                  document_["kv_type"].get<std::string>().c_str(), whole(document_, "threads"),
                   document_["commit"].get<std::string>().c_str()));
   print(formatted("load     %.2f s, first token after %.2f s", number(document_["load"], "seconds"),
                   number(document_["load"], "first_token_seconds")));

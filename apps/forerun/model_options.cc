@@ -19,6 +19,20 @@ CLI::Option* add_threads(CLI::App& command, int& threads) {
       ->group(kMachineOptions);
 }
 
+CLI::Option* add_kv_type(CLI::App& command, std::optional<KvType>& type) {
+  const auto check = [](const std::string& name) {
+    const Result<KvType> parsed = parse_kv_type(name);
+    return parsed.ok() ? std::string() : parsed.error().message;
+  };
+  return command
+      .add_option_function<std::string>(
+          "--kv-type", [&type](const std::string& name) { type = *parse_kv_type(name); },
+          "Keys and values as f16, bf16 or int8; else the faster 16-bit type")
+      ->check(check)
+      ->type_name("TYPE")
+      ->group(kMachineOptions);
+}
+
 CLI::Option* add_json(CLI::App& command, bool& json, const char* help) {
   return command.add_flag("--json", json, help)->group(kOutputOptions);
 }

@@ -3,7 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <concepts>
+#include <optional>
 #include <string>
+
+#include "kernels/attention.h"
 
 namespace forerun {
 
@@ -13,6 +16,7 @@ constexpr char kOutputOptions[] = "Output";
 
 CLI::Option* add_model(CLI::App& command, std::string& model);
 CLI::Option* add_threads(CLI::App& command, int& threads);
+CLI::Option* add_kv_type(CLI::App& command, std::optional<KvType>& type);
 CLI::Option* add_json(CLI::App& command, bool& json, const char* help = "Print JSON");
 
 // Whole numbers from `low` to `high`; the limits stand in the error, not in the help. Stricter than

@@ -43,8 +43,9 @@ std::vector<int32_t> random_tokens(int64_t count, int64_t vocab_size) {
 
 Result<std::unique_ptr<StepBench>> StepBench::create(const LoadedModel& loaded, Sizes sizes) {
   const auto memory = static_cast<double>(machine_memory_bytes());
-  const double wanted = static_cast<double>(kv_shape(loaded.model->descriptor()).page_bytes()) *
-                        static_cast<double>(pages_for(sizes.sequence_tokens) * sizes.sequences);
+  const double wanted =
+      static_cast<double>(kv_shape(loaded.model->descriptor(), sizes.kv_type).page_bytes()) *
+      static_cast<double>(pages_for(sizes.sequence_tokens) * sizes.sequences);
   if (wanted > memory / 2.0) {
     return Error{std::to_string(sizes.sequences) + " sequences of " +
                  std::to_string(sizes.sequence_tokens) + " tokens take " +
@@ -60,7 +61,7 @@ StepBench::StepBench(const LoadedModel& loaded, Sizes sizes)
     : model_(loaded.model->descriptor()),
       team_(*loaded.team),
       pages_per_sequence_(static_cast<int>(pages_for(sizes.sequence_tokens))),
-      pool_(kv_shape(model_), pages_per_sequence_ * sizes.sequences),
+      pool_(kv_shape(model_, sizes.kv_type), pages_per_sequence_ * sizes.sequences),
       decoder_(model_, loaded.model->weights(), *loaded.kernels, team_, limits_of(sizes)),
       tokens_(random_tokens(std::max<int64_t>(decoder_.limits().max_rows, sizes.sequence_tokens),
                             model_.vocab_size)),
@@ -70,20 +71,28 @@ StepBench::StepBench(const LoadedModel& loaded, Sizes sizes)
                                                              loaded.kernels->isa));
   }
   std::iota(pages_.begin(), pages_.end(), 0);
-  fill_keys_and_values();
+  fill_keys_and_values(loaded.kernels->attention(sizes.kv_type));
 }
 
-// Every page gets memory of its own and ordinary values.
-void StepBench::fill_keys_and_values() {
-  const int64_t elements = 2 * model_.num_kv_heads * page_head_elements(model_.head_dim);
+// Every page gets memory of its own and ordinary values, the same for all.
+void StepBench::fill_keys_and_values(const AttentionOps& attention) {
+  const int64_t bytes = page_head_bytes(attention.stored, model_.head_dim);
+  std::vector<uint8_t> head(2 * bytes);
+  std::vector<float> row(model_.head_dim);
+  for (int slot = 0; slot < kPageTokens; ++slot) {
+    for (size_t d = 0; d < row.size(); ++d) {
+      row[d] = static_cast<float>((slot * row.size() + d) * 2654435761u % 4096) / 4096.0f;
+    }
+    attention.store_key_value(row.data(), row.data(), model_.head_dim, slot, head.data(),
+                              head.data() + bytes);
+  }
   team_.run([&](int member) {
     const Range mine = share_of(pool_.num_pages(), member, team_.size());
     for (int64_t page = mine.begin; page < mine.end; ++page) {
       for (int layer = 0; layer < model_.num_layers; ++layer) {
-        uint16_t* values = pool_.keys(static_cast<int>(page), layer, 0);
-        for (int64_t i = 0; i < elements; ++i) {
-          // f16 between 1/16 and 1, or bf16 far smaller: ordinary numbers as both
-          values[i] = static_cast<uint16_t>(0x2c00 + (i * 2654435761u + page) % 0x1000);
+        for (int h = 0; h < model_.num_kv_heads; ++h) {
+          std::copy_n(head.data(), bytes, pool_.keys(static_cast<int>(page), layer, h));
+          std::copy_n(head.data() + bytes, bytes, pool_.values(static_cast<int>(page), layer, h));
         }
       }
     }
@@ -95,7 +104,7 @@ double StepBench::kv_bytes(int64_t depth) const {
   for (const int64_t window : model_.windows) {
     positions += window == 0 ? depth : std::min(depth, window);
   }
-  return 2.0 * 2.0 * static_cast<double>(positions * model_.kv_dim());
+  return static_cast<double>(positions * (pool_.shape().token_bytes() / model_.num_layers));
 }
 
 template <typename Run>

@@ -21,6 +21,7 @@ class StepBench final {
     int sequences = 1;
     int64_t sequence_tokens = 1;  // of the longest
     int rows = 1;                 // of one sequence in a step
+    KvType kv_type = KvType::kF16;
   };
   // An Error when keys and values would take more than half of the machine's memory.
   static Result<std::unique_ptr<StepBench>> create(const LoadedModel& loaded, Sizes sizes);
@@ -48,7 +49,7 @@ class StepBench final {
   void step(int sequences, int rows, int64_t depth, bool all_logits);
   void sample_all(int64_t count);
   std::span<const float> logits(int64_t row);
-  void fill_keys_and_values();
+  void fill_keys_and_values(const AttentionOps& attention);
 
   const ModelDescriptor& model_;
   Team& team_;

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "kernels/attention.h"
 
 namespace forerun {
 namespace {
@@ -14,8 +13,7 @@ int64_t round_to_line(int64_t bytes) {
 }
 
 int64_t key_value_bytes(const KvShape& shape) {
-  return 2 * sizeof(uint16_t) * shape.num_layers * shape.num_kv_heads *
-         page_head_elements(shape.head_dim);
+  return 2 * shape.num_layers * shape.num_kv_heads * page_head_bytes(shape.type, shape.head_dim);
 }
 
 }  // namespace
@@ -28,12 +26,16 @@ int64_t KvShape::page_bytes() const {
   return bytes;
 }
 
+int64_t KvShape::token_bytes() const {
+  return 2 * num_layers * num_kv_heads * token_head_bytes(type, head_dim);
+}
+
 KvPool::KvPool(const KvShape& shape, int num_pages)
     : shape_(shape),
       num_pages_(num_pages),
-      head_elements_(page_head_elements(shape.head_dim)),
-      layer_elements_(2 * shape.num_kv_heads * head_elements_),
-      page_elements_(shape.page_bytes() / static_cast<int64_t>(sizeof(uint16_t))),
+      head_bytes_(page_head_bytes(shape.type, shape.head_dim)),
+      layer_bytes_(2 * shape.num_kv_heads * head_bytes_),
+      page_bytes_(shape.page_bytes()),
       memory_(static_cast<size_t>(shape.page_bytes()) * num_pages) {
   int64_t offset = round_to_line(key_value_bytes(shape));
   for (const SideArray& array : shape.side_arrays) {
@@ -43,15 +45,16 @@ KvPool::KvPool(const KvShape& shape, int num_pages)
 }
 
 uint8_t* KvPool::side(int page, int array, int slot) {
-  return reinterpret_cast<uint8_t*>(memory_.as<uint16_t>() + page * page_elements_) +
-         side_offset_bytes_[array] + slot * shape_.side_arrays[array].bytes_per_token;
+  return memory_.data() + page * page_bytes_ + side_offset_bytes_[array] +
+         slot * shape_.side_arrays[array].bytes_per_token;
 }
 
 void KvPool::copy_page(int from, int to, int num_slots) {
   CHECK(from != to && num_slots <= kPageTokens, "copy_page copies into another page");
   for (int layer = 0; layer < shape_.num_layers; ++layer) {
     for (int head = 0; head < shape_.num_kv_heads; ++head) {
-      copy_head(from, to, layer, head, num_slots);
+      copy_page_slots(shape_.type, keys(from, layer, head), values(from, layer, head),
+                      keys(to, layer, head), values(to, layer, head), num_slots, shape_.head_dim);
     }
   }
   for (size_t array = 0; array < shape_.side_arrays.size(); ++array) {
@@ -60,27 +63,11 @@ void KvPool::copy_page(int from, int to, int num_slots) {
   }
 }
 
-void KvPool::copy_head(int from, int to, int layer, int head, int num_slots) {
-  const int64_t padded = padded_head_dim(shape_.head_dim);
-  for (int64_t i = 0; i < padded / 2; ++i) {
-    const int64_t row = i * kPageTokens * 2;
-    std::memcpy(keys(to, layer, head) + row, keys(from, layer, head) + row,
-                num_slots * 2 * sizeof(uint16_t));
-  }
-  std::memcpy(values(to, layer, head), values(from, layer, head),
-              num_slots / 2 * padded * 2 * sizeof(uint16_t));
-  if (num_slots % 2 == 1) {
-    const int last = num_slots - 1;
-    copy_page_slot(keys(from, layer, head), values(from, layer, head), last, keys(to, layer, head),
-                   values(to, layer, head), last, shape_.head_dim);
-  }
-}
-
 void KvPool::copy_token(int from_page, int from_slot, int to_page, int to_slot) {
   for (int layer = 0; layer < shape_.num_layers; ++layer) {
     for (int head = 0; head < shape_.num_kv_heads; ++head) {
-      copy_page_slot(keys(from_page, layer, head), values(from_page, layer, head), from_slot,
-                     keys(to_page, layer, head), values(to_page, layer, head), to_slot,
+      copy_page_slot(shape_.type, keys(from_page, layer, head), values(from_page, layer, head),
+                     from_slot, keys(to_page, layer, head), values(to_page, layer, head), to_slot,
                      shape_.head_dim);
     }
   }

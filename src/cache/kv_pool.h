@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/attention.h"
 #include "tensor/buffer.h"
 
 namespace forerun {
@@ -22,9 +23,12 @@ struct KvShape {
   int num_kv_heads = 0;
   int64_t head_dim = 0;
   std::vector<SideArray> side_arrays;
+  KvType type = KvType::kF16;
 
   // Bytes of one page, side arrays included.
   int64_t page_bytes() const;
+  // Bytes of one token's keys and values, as a step reads them: every layer and head.
+  int64_t token_bytes() const;
 };
 
 // The memory of all pages: [page][layer][keys of every head, values of every head], then the page's
@@ -37,12 +41,11 @@ class KvPool final {
   const KvShape& shape() const { return shape_; }
   int num_pages() const { return num_pages_; }
 
-  // 16-bit floats, one head of one page.
-  uint16_t* keys(int page, int layer, int head) {
-    return memory_.as<uint16_t>() + page * page_elements_ + layer * layer_elements_ +
-           head * head_elements_;
+  // One head of one page, page_head_bytes(type, head_dim).
+  uint8_t* keys(int page, int layer, int head) {
+    return memory_.data() + page * page_bytes_ + layer * layer_bytes_ + head * head_bytes_;
   }
-  uint16_t* values(int page, int layer, int head) {
+  uint8_t* values(int page, int layer, int head) {
     return keys(page, layer, shape_.num_kv_heads + head);
   }
   // One token's bytes in side array `array`.
@@ -54,13 +57,11 @@ class KvPool final {
   void copy_token(int from_page, int from_slot, int to_page, int to_slot);
 
  private:
-  void copy_head(int from, int to, int layer, int head, int num_slots);
-
   KvShape shape_;
   int num_pages_;
-  int64_t head_elements_;
-  int64_t layer_elements_;
-  int64_t page_elements_;
+  int64_t head_bytes_;
+  int64_t layer_bytes_;
+  int64_t page_bytes_;
   std::vector<int64_t> side_offset_bytes_;  // from the page's begin
   Buffer memory_;
 };

@@ -11,8 +11,9 @@
 namespace forerun {
 namespace {
 
-KvShape kv_shape_of(const ModelDescriptor& model, const EngineOptions& options) {
-  KvShape shape = kv_shape(model);
+KvShape kv_shape_of(const ModelDescriptor& model, const KernelTable& kernels,
+                    const EngineOptions& options) {
+  KvShape shape = kv_shape(model, options.kv_type.value_or(kernels.kv_type));
   if (options.keep_states) {
     const int64_t bytes = kNumTaps * model.d_model * static_cast<int64_t>(sizeof(uint16_t));
     shape.side_arrays.push_back({"states", bytes});
@@ -20,8 +21,9 @@ KvShape kv_shape_of(const ModelDescriptor& model, const EngineOptions& options) 
   return shape;
 }
 
-Result<int> choose_pages(const ModelDescriptor& model, const EngineOptions& options) {
-  const int64_t token_bytes = kv_shape_of(model, options).page_bytes() / kPageTokens;
+Result<int> choose_pages(const ModelDescriptor& model, const KernelTable& kernels,
+                         const EngineOptions& options) {
+  const int64_t token_bytes = kv_shape_of(model, kernels, options).page_bytes() / kPageTokens;
   int64_t tokens = options.kv_tokens;
   if (tokens == 0) {
     tokens = std::min(8 * model.context_length, machine_memory_bytes() / 8 / token_bytes);
@@ -52,12 +54,12 @@ Status check_options(const EngineOptions& options) {
   return {};
 }
 
-std::string make_fingerprint(const Model& model, const KernelTable& kernels) {
+std::string make_fingerprint(const Model& model, const KernelTable& kernels, KvType kv_type) {
   std::array<char, 17> hex{};
   std::snprintf(hex.data(), hex.size(), "%016llx",
                 static_cast<unsigned long long>(model.weights().fingerprint));
   return "forerun-" + std::string(kVersion) + "-" + hex.data() + "-" + std::string(kernels.name) +
-         "-kv" + std::string(traits(kernels.attention.stored).name);
+         "-kv_" + std::string(kv_type_name(kv_type));
 }
 
 }  // namespace
@@ -72,11 +74,11 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
     : model(the_model),
       team(the_team),
       options(std::move(the_options)),
-      fingerprint(make_fingerprint(the_model, kernels)),
       decoder(the_model.descriptor(), the_model.weights(), kernels, the_team,
               {.max_rows = options.max_step_rows,
                .max_logit_rows = options.max_sequences + kMaxPromptLogits}),
-      cache(kv_shape_of(the_model.descriptor(), options), num_pages) {
+      cache(kv_shape_of(the_model.descriptor(), kernels, options), num_pages) {
+  fingerprint = make_fingerprint(the_model, kernels, cache.pool().shape().type);
   sequence_limit =
       std::min<int64_t>(model.descriptor().context_length, int64_t{num_pages} * kPageTokens);
   const auto rows = static_cast<size_t>(options.max_step_rows);
@@ -106,7 +108,7 @@ Engine::~Engine() = default;
 Result<std::unique_ptr<Engine>> Engine::create(const Model& model, const KernelTable& kernels,
                                                Team& team, EngineOptions options) {
   if (const Status status = check_options(options); !status.ok()) return status.error();
-  const Result<int> num_pages = choose_pages(model.descriptor(), options);
+  const Result<int> num_pages = choose_pages(model.descriptor(), kernels, options);
   if (!num_pages.ok()) return num_pages.error();
   auto state = std::make_unique<EngineState>(model, kernels, team, std::move(options), *num_pages);
   calibrate(*state);

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,11 @@
 namespace forerun {
 
 struct EngineOptions {
-  int max_sequences = 64;   // decoding together
-  int64_t kv_tokens = 0;    // room for keys and values; 0: eight contexts or an eighth of the
-                            // machine's memory, whichever is less
+  int max_sequences = 64;  // decoding together
+  int64_t kv_tokens = 0;   // room for keys and values; 0: eight contexts or an eighth of the
+                           // machine's memory, whichever is less
+  // How keys and values are stored; none: as KernelTable::kv_type says for the instruction set.
+  std::optional<KvType> kv_type;
   int max_step_rows = 512;  // tokens of one step
   // A step's predicted time stays under this while something decodes, so that prefill does not
   // stall it; 0: four times what the step's decoding alone would take. One prompt moves on by a

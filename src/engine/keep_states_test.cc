@@ -26,13 +26,10 @@ States expected_states(const std::vector<int32_t>& tokens) {
   const Model& model = deeper_model();
   const int64_t d = model.descriptor().d_model;
   Team team(1);
-  Decoder decoder(model.descriptor(), model.weights(), kernel_table(available_isas().back()), team,
+  const KernelTable& kernels = kernel_table(available_isas().back());
+  Decoder decoder(model.descriptor(), model.weights(), kernels, team,
                   {.max_rows = 512, .max_logit_rows = 1});
-  KvPool pool({model.descriptor().num_layers,
-               model.descriptor().num_kv_heads,
-               model.descriptor().head_dim,
-               {}},
-              16);
+  KvPool pool(kv_shape(model.descriptor(), kernels.kv_type), 16);
   std::vector<int32_t> pages;
   for (int i = 0; i < 16; ++i) pages.push_back(i);
   const auto rows = static_cast<int>(tokens.size());

@@ -24,8 +24,9 @@ std::vector<Request> tiny_requests() {
   return mixed_requests(tiny_model().descriptor().vocab_size);
 }
 
-std::vector<Answers> run_alone(const Model& model, Isa isa, std::vector<Request> requests) {
-  RecordedEngine recorded(model, isa, /*num_threads=*/1, tiny_options());
+std::vector<Answers> run_alone(const Model& model, Isa isa, std::vector<Request> requests,
+                               const EngineOptions& options = tiny_options()) {
+  RecordedEngine recorded(model, isa, /*num_threads=*/1, options);
   std::vector<Answers> answers;
   for (Request& request : requests) {
     request.use_prefix_cache = false;
@@ -205,7 +206,7 @@ TEST_P(SameTokens, WhateverNIs) {
 
 // Other ways to store weights take other kernels.
 TEST_P(SameTokens, WithEveryWeightFormat) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
     TinyModelConfig config = TinyModel::default_config();
     config.matrix_type = dtype;
     const TinyModel tiny(config);
@@ -236,6 +237,28 @@ TEST_P(SameTokens, WithWindowsAndNorms) {
     EXPECT_EQ(choices_of(recorded.run(tiny_requests())), choices_of(expected))
         << rows << " rows a step, with prefix hits";
   }
+}
+
+// Every way to store keys and values, through batches, chunks, prefix hits and preemption.
+TEST_P(SameTokens, WithEveryTypeOfKeysAndValues) {
+  std::set<std::string> fingerprints;
+  for (const KvType type : kKvTypes) {
+    EngineOptions options = tiny_options();
+    options.kv_type = type;
+    const std::vector<Answer> expected =
+        choices_of(run_alone(tiny_model(), GetParam(), tiny_requests(), options));
+    for (const int pages : {64, 14}) {
+      options.kv_tokens = pages * 32;
+      options.max_step_rows = pages == 64 ? options.max_step_rows : 40;
+      RecordedEngine recorded(tiny_model(), GetParam(), /*num_threads=*/2, options);
+      EXPECT_EQ(choices_of(recorded.run(tiny_requests())), expected)
+          << kv_type_name(type) << ", " << pages << " pages";
+      EXPECT_EQ(choices_of(recorded.run(tiny_requests())), expected)
+          << kv_type_name(type) << ", " << pages << " pages, again";
+      fingerprints.insert(recorded.engine().fingerprint());
+    }
+  }
+  EXPECT_EQ(fingerprints.size(), std::size(kKvTypes));
 }
 
 // The real model, whose vocabulary is sampled by the whole team: fewer tokens, the instruction set

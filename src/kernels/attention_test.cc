@@ -3,6 +3,7 @@
 #include "kernels/attention.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "kernels/test_cases.h"
@@ -18,38 +19,98 @@ constexpr int64_t kLengths[] = {1,   2,   15,  16,  17,  31,  32,  33,  63,  64,
                                 255, 256, 257, 287, 288, 289, 511, 512, 513, 600, 700};
 constexpr int64_t kLongest = 700;
 
-// One head's keys and values of a sequence, page by page.
-struct Context {
-  int64_t head_dim;
-  std::vector<std::vector<uint16_t>> keys;
-  std::vector<std::vector<uint16_t>> values;
+// One head's keys and values of a sequence, page by page, element by element where attention.h puts
+// them.
+class Context final {
+ public:
+  std::vector<std::vector<uint8_t>> keys;
+  std::vector<std::vector<uint8_t>> values;
 
   // Pages full of large finite numbers, as a page's last owner may leave them.
-  Context(int64_t dim, int64_t length, uint32_t garbage_seed) : head_dim(dim) {
+  Context(KvType type, int64_t dim, int64_t length, uint32_t garbage_seed)
+      : type_(type), head_dim_(dim) {
     Random random(garbage_seed);
     const int64_t num_pages = (length + kPageTokens - 1) / kPageTokens;
     for (int64_t page = 0; page < num_pages; ++page) {
-      keys.emplace_back(page_head_elements(dim), 0);
-      values.emplace_back(page_head_elements(dim), 0);
-      for (int slot = 0; slot < kPageTokens; ++slot) {
+      keys.emplace_back(page_head_bytes(type, dim), 0);
+      values.emplace_back(page_head_bytes(type, dim), 0);
+      for (int64_t position = page * kPageTokens; position < (page + 1) * kPageTokens; ++position) {
         for (int64_t d = 0; d < dim; ++d) {
-          key(page * kPageTokens + slot, d) = f32_to_f16(random.uniform(-65504.0f, 65504.0f));
-          value(page * kPageTokens + slot, d) = f32_to_f16(random.uniform(-65504.0f, 65504.0f));
+          set_key(position, d, garbage(random));
+          set_value(position, d, garbage(random));
         }
+        if (type != KvType::kInt8) continue;
+        key_scale(position) = random.uniform(0.0f, 512.0f);
+        value_scale(position) = random.uniform(0.0f, 512.0f);
       }
     }
   }
 
-  // Where attention.h puts dimension d of a position.
-  uint16_t& key(int64_t position, int64_t d) {
-    const int64_t slot = position % kPageTokens;
-    return keys[position / kPageTokens][d / 2 * kPageTokens * 2 + slot * 2 + d % 2];
+  KvType type() const { return type_; }
+  int64_t head_dim() const { return head_dim_; }
+
+  // An element as it stands: the bits of a float, or a byte.
+  uint16_t key(int64_t position, int64_t d) const {
+    return read(keys, position, key_at(position, d));
   }
-  uint16_t& value(int64_t position, int64_t d) {
-    const int64_t slot = position % kPageTokens;
-    const int64_t padded = (head_dim + 15) / 16 * 16;
-    return values[position / kPageTokens][slot / 2 * padded * 2 + d * 2 + slot % 2];
+  uint16_t value(int64_t position, int64_t d) const {
+    return read(values, position, value_at(position, d));
   }
+  void set_key(int64_t position, int64_t d, uint16_t element) {
+    write(keys, position, key_at(position, d), element);
+  }
+  void set_value(int64_t position, int64_t d, uint16_t element) {
+    write(values, position, value_at(position, d), element);
+  }
+  float& key_scale(int64_t position) { return scale(keys, position); }
+  float& value_scale(int64_t position) { return scale(values, position); }
+
+  // What they stand for.
+  float key_number(int64_t position, int64_t d) {
+    if (type_ != KvType::kInt8) return number(key(position, d));
+    return key_scale(position) * static_cast<float>(key(position, d) - 128);
+  }
+  float value_number(int64_t position, int64_t d) {
+    if (type_ != KvType::kInt8) return number(value(position, d));
+    return value_scale(position) * static_cast<float>(static_cast<int8_t>(value(position, d)));
+  }
+
+ private:
+  using Pages = std::vector<std::vector<uint8_t>>;
+
+  uint16_t garbage(Random& random) const {
+    if (type_ == KvType::kInt8) return static_cast<uint16_t>(random.integer(0, 255));
+    return f32_to_f16(random.uniform(-65504.0f, 65504.0f));
+  }
+  float number(uint16_t bits) const {
+    return type_ == KvType::kF16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+  }
+  int64_t bytes() const { return type_ == KvType::kInt8 ? 1 : 2; }
+  int64_t cell() const { return 4 / bytes(); }
+  int64_t padded() const { return (head_dim_ + 15) / 16 * 16; }
+  int64_t key_at(int64_t position, int64_t d) const {
+    const int64_t slot = position % kPageTokens;
+    return ((d / cell() * kPageTokens + slot) * cell() + d % cell()) * bytes();
+  }
+  int64_t value_at(int64_t position, int64_t d) const {
+    const int64_t slot = position % kPageTokens;
+    return ((slot / cell() * padded() + d) * cell() + slot % cell()) * bytes();
+  }
+  uint16_t read(const Pages& pages, int64_t position, int64_t at) const {
+    uint16_t element = 0;
+    std::memcpy(&element, pages[position / kPageTokens].data() + at, bytes());
+    return element;
+  }
+  void write(Pages& pages, int64_t position, int64_t at, uint16_t element) {
+    std::memcpy(pages[position / kPageTokens].data() + at, &element, bytes());
+  }
+  float& scale(Pages& pages, int64_t position) {
+    uint8_t* page = pages[position / kPageTokens].data();
+    return reinterpret_cast<float*>(page + kPageTokens * padded())[position % kPageTokens];
+  }
+
+  KvType type_;
+  int64_t head_dim_;
 };
 
 // The sequence every test stores: [700, head_dim] of each.
@@ -66,7 +127,7 @@ struct Sequence {
   // A context of `length` positions of which [begin, end) are this sequence's and the rest garbage.
   Context store(const AttentionOps& ops, int64_t length, int64_t begin, int64_t end,
                 uint32_t garbage_seed) const {
-    Context context(head_dim, length, garbage_seed);
+    Context context(ops.stored, head_dim, length, garbage_seed);
     for (int64_t position = begin; position < end; ++position) {
       ops.store_key_value(keys.data() + position * head_dim, values.data() + position * head_dim,
                           head_dim, position, context.keys[position / kPageTokens].data(),
@@ -94,12 +155,12 @@ constexpr float kGuard = 4321.0f;
 class Pass final {
  public:
   Pass(Context& context, const std::vector<Row>& rows, int64_t partition_begin)
-      : padded_(padded_head_dim(context.head_dim)),
-        scratch_bytes_(attention_scratch_bytes(context.head_dim)),
+      : padded_(padded_head_dim(context.head_dim())),
+        scratch_bytes_(attention_scratch_bytes(context.head_dim())),
         scratch_(scratch_bytes_ + 128, 0xee),
         outs_(rows.size(), std::vector<float>(padded_ + 16, kGuard)) {
     args_.num_rows = static_cast<int>(rows.size());
-    args_.head_dim = context.head_dim;
+    args_.head_dim = context.head_dim();
     args_.partition_begin = partition_begin;
     for (size_t r = 0; r < rows.size(); ++r) {
       args_.query[r] = rows[r].query.data();
@@ -148,8 +209,8 @@ class Pass final {
 
 // The whole attention of some rows: passes over ascending partitions, merged and finished.
 std::vector<std::vector<float>> attend(const AttentionOps& ops, Context& context,
-                                       const std::vector<Row>& rows) {
-  const int64_t head_dim = context.head_dim;
+                                       const std::vector<Row>& rows, float soft_cap = 0.0f) {
+  const int64_t head_dim = context.head_dim();
   const int64_t padded = padded_head_dim(head_dim);
   std::vector<AttentionState> states(rows.size(), {-kInfinity, 0.0f});
   std::vector<std::vector<float>> out(rows.size(), std::vector<float>(padded, kNaN));
@@ -157,6 +218,7 @@ std::vector<std::vector<float>> attend(const AttentionOps& ops, Context& context
   for (const Row& row : rows) end = std::max(end, row.last + 1);
   for (int64_t begin = 0; begin < end; begin += kPartitionTokens) {
     Pass pass(context, rows, begin);
+    pass.set_soft_cap(soft_cap);
     const AttentionPass& result = pass.run(ops);
     for (size_t r = 0; r < rows.size(); ++r) {
       ops.merge(states[r], out[r].data(), result.maximum[r], result.sum[r], result.out[r],
@@ -170,14 +232,15 @@ std::vector<std::vector<float>> attend(const AttentionOps& ops, Context& context
   return out;
 }
 
-// The softmax in double over what is stored. In the bf16 form queries, keys, values and each
-// partition's weights are rounded to bf16.
+// The softmax in double over what is stored. With bf16 dot products queries and each partition's
+// weights are rounded to bf16.
 class SoftmaxReference final {
  public:
-  SoftmaxReference(const Sequence& sequence, bool bf16) : sequence_(sequence), bf16_(bf16) {}
+  SoftmaxReference(Context& context, bool rounds_to_bf16, double soft_cap)
+      : context_(context), rounds_to_bf16_(rounds_to_bf16), soft_cap_(soft_cap) {}
 
   std::vector<double> attend(const Row& row) const {
-    std::vector<double> out(sequence_.head_dim, 0.0);
+    std::vector<double> out(context_.head_dim(), 0.0);
     double sum = 0.0;
     const std::vector<double> scores = scores_of(row);
     const double top = *std::max_element(scores.begin(), scores.end());
@@ -186,7 +249,7 @@ class SoftmaxReference final {
           weight_of(scores, row.first, p) * std::exp2(maximum_of(scores, row.first, p) - top);
       sum += weight;
       for (size_t d = 0; d < out.size(); ++d) {
-        out[d] += weight * stored(sequence_.values[p * sequence_.head_dim + d]);
+        out[d] += weight * context_.value_number(p, static_cast<int64_t>(d));
       }
     }
     for (double& value : out) value /= sum;
@@ -194,19 +257,18 @@ class SoftmaxReference final {
   }
 
  private:
-  double rounded(float value) const { return bf16_ ? bf16_to_f32(f32_to_bf16(value)) : value; }
-  double stored(float value) const {
-    return bf16_ ? rounded(value) : f16_to_f32(f32_to_f16(value));
+  double rounded(float value) const {
+    return rounds_to_bf16_ ? bf16_to_f32(f32_to_bf16(value)) : value;
   }
 
   std::vector<double> scores_of(const Row& row) const {
     std::vector<double> scores;
     for (int64_t p = row.first; p <= row.last; ++p) {
       double score = 0.0;
-      for (int64_t d = 0; d < sequence_.head_dim; ++d) {
-        score += rounded(row.query[d]) * stored(sequence_.keys[p * sequence_.head_dim + d]);
+      for (int64_t d = 0; d < context_.head_dim(); ++d) {
+        score += rounded(row.query[d]) * context_.key_number(p, d);
       }
-      scores.push_back(score);
+      scores.push_back(soft_cap_ > 0.0 ? soft_cap_ * std::tanh(score / soft_cap_) : score);
     }
     return scores;
   }
@@ -221,34 +283,91 @@ class SoftmaxReference final {
     return rounded(static_cast<float>(std::exp2(scores[p - first] - maximum_of(scores, first, p))));
   }
 
-  const Sequence& sequence_;
-  bool bf16_;
+  Context& context_;
+  bool rounds_to_bf16_;
+  double soft_cap_;
 };
 
-class Attention : public testing::TestWithParam<Isa> {
+struct AttentionVariant {
+  Isa isa;
+  KvType type;
+};
+
+std::vector<AttentionVariant> attention_variants() {
+  std::vector<AttentionVariant> variants;
+  for (const Isa isa : available_isas()) {
+    for (const KvType type : kKvTypes) variants.push_back({isa, type});
+  }
+  return variants;
+}
+
+class Attention : public testing::TestWithParam<AttentionVariant> {
  protected:
-  const AttentionOps& ops() const { return kernel_table(GetParam()).attention; }
-  bool is_bf16() const { return ops().stored == DType::kBF16; }
+  KvType type() const { return GetParam().type; }
+  const AttentionOps& ops() const { return kernel_table(GetParam().isa).attention(type()); }
+  bool rounds_to_bf16() const {
+    return type() == KvType::kBF16 && kernel_table(GetParam().isa).bf16_products;
+  }
+  bool takes_digits() const {
+    return type() == KvType::kInt8 && GetParam().isa >= Isa::kAvx512Vnni;
+  }
+  // A number as the 16-bit types store it.
   uint16_t to_stored(float value) const {
-    return is_bf16() ? f32_to_bf16(value) : f32_to_f16(value);
+    return type() == KvType::kBF16 ? f32_to_bf16(value) : f32_to_f16(value);
   }
   float from_stored(uint16_t value) const {
-    return is_bf16() ? bf16_to_f32(value) : f16_to_f32(value);
+    return type() == KvType::kBF16 ? bf16_to_f32(value) : f16_to_f32(value);
+  }
+
+  // Holds rows that end, or begin, at different places to the reference.
+  void expect_softmax(const Sequence& sequence, int64_t length, float soft_cap) const;
+
+  // Writes a position as attention.h says it is stored.
+  void store_plainly(const float* key, const float* value, int64_t position,
+                     Context& context) const {
+    const float largest_key = largest_of(key, context.head_dim());
+    const float largest_value = largest_of(value, context.head_dim());
+    for (int64_t d = 0; d < context.head_dim(); ++d) {
+      if (type() == KvType::kInt8) {
+        context.set_key(position, d, static_cast<uint16_t>(integer(key[d], largest_key) + 128));
+        context.set_value(position, d, static_cast<uint8_t>(integer(value[d], largest_value)));
+      } else {
+        context.set_key(position, d, to_stored(key[d]));
+        context.set_value(position, d, to_stored(value[d]));
+      }
+    }
+    if (type() != KvType::kInt8) return;
+    context.key_scale(position) = largest_key / 127.0f;
+    context.value_scale(position) = largest_value / 127.0f;
+    // What fills a key up to 16 dimensions is an integer too.
+    for (int64_t d = context.head_dim(); d % 16 != 0; ++d) context.set_key(position, d, 128);
+  }
+
+ private:
+  static float largest_of(const float* row, int64_t count) {
+    float largest = 0.0f;
+    for (int64_t d = 0; d < count; ++d) largest = std::max(largest, std::fabs(row[d]));
+    return largest;
+  }
+  static int integer(float value, float largest) {
+    return static_cast<int>(std::nearbyint(value * (127.0f / largest)));
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Isas, Attention, testing::ValuesIn(available_isas()), isa_test_name);
+INSTANTIATE_TEST_SUITE_P(Variants, Attention, testing::ValuesIn(attention_variants()),
+                         [](const auto& info) {
+                           return std::string(isa_name(info.param.isa)) + "_" +
+                                  std::string(kv_type_name(info.param.type));
+                         });
 
 TEST_P(Attention, StoresAPositionWhereTheLayoutSaysAndNothingElse) {
   for (const int64_t head_dim : kHeadDims) {
     const Sequence sequence(head_dim);
     for (int64_t position = 0; position < kPageTokens * 2; ++position) {
       Context context = sequence.store(ops(), kPageTokens * 2, position, position + 1, 1);
-      Context expected(head_dim, kPageTokens * 2, 1);
-      for (int64_t d = 0; d < head_dim; ++d) {
-        expected.key(position, d) = to_stored(sequence.keys[position * head_dim + d]);
-        expected.value(position, d) = to_stored(sequence.values[position * head_dim + d]);
-      }
+      Context expected(type(), head_dim, kPageTokens * 2, 1);
+      store_plainly(sequence.keys.data() + position * head_dim,
+                    sequence.values.data() + position * head_dim, position, expected);
       ASSERT_EQ(context.keys, expected.keys) << "head_dim " << head_dim << " at " << position;
       ASSERT_EQ(context.values, expected.values) << "head_dim " << head_dim << " at " << position;
     }
@@ -260,16 +379,22 @@ TEST_P(Attention, StoresWhatF16CannotHoldAsFinite) {
                                       65520.0f,  -65520.0f,  65519.9f, -65504.0f, 1e-30f, 0x1p-24f,
                                       0x1p-25f,  -0.0f,      3.14159f, -kNaN};
   constexpr int64_t kHeadDim = 16;
-  Context context(kHeadDim, kPageTokens, /*garbage_seed=*/1);
+  Context context(type(), kHeadDim, kPageTokens, /*garbage_seed=*/1);
   ops().store_key_value(numbers.data(), numbers.data(), kHeadDim, /*position=*/5,
                         context.keys[0].data(), context.values[0].data());
   for (int64_t d = 0; d < kHeadDim; ++d) {
-    const float key = from_stored(context.key(5, d));
-    const float value = from_stored(context.value(5, d));
+    const float key = context.key_number(5, d);
+    const float value = context.value_number(5, d);
     ASSERT_TRUE(std::isfinite(key)) << numbers[d];
     ASSERT_TRUE(std::isfinite(value)) << numbers[d];
     if (std::isnan(numbers[d])) continue;
-    const float expected = from_stored(to_stored(std::clamp(numbers[d], -65504.0f, 65504.0f)));
+    const float clipped = std::clamp(numbers[d], -65504.0f, 65504.0f);
+    if (type() == KvType::kInt8) {
+      ASSERT_NEAR(key, clipped, 65504.0f / 253.0f) << numbers[d];
+      ASSERT_EQ(value, key) << numbers[d];
+      continue;
+    }
+    const float expected = from_stored(to_stored(clipped));
     ASSERT_TRUE(same_bits(key, expected)) << numbers[d];
     ASSERT_TRUE(same_bits(value, expected)) << numbers[d];
   }
@@ -278,18 +403,41 @@ TEST_P(Attention, StoresWhatF16CannotHoldAsFinite) {
   for (const float value : out[0]) ASSERT_TRUE(std::isfinite(value));
 }
 
+// Keys and values far below what a scale can hold count as zero.
+TEST_P(Attention, StoresTheSmallestNumbers) {
+  constexpr int64_t kHeadDim = 16;
+  for (const float number : {0.0f, 0x1p-149f, 0x1p-126f, 0x1p-119f, 1e-5f}) {
+    const std::vector<float> row(kHeadDim, number);
+    Context context(type(), kHeadDim, kPageTokens, /*garbage_seed=*/1);
+    ops().store_key_value(row.data(), row.data(), kHeadDim, /*position=*/7, context.keys[0].data(),
+                          context.values[0].data());
+    for (int64_t d = 0; d < kHeadDim; ++d) {
+      const double allowed = type() == KvType::kF16 ? 0x1p-25 : number * 0x1p-8 + 0x1p-119;
+      ASSERT_NEAR(context.key_number(7, d), number, allowed);
+      ASSERT_NEAR(context.value_number(7, d), number, allowed);
+    }
+    Random random(2);
+    const auto out = attend(ops(), context, {make_row(kHeadDim, 7, 7, random)});
+    for (const float value : out[0]) ASSERT_NEAR(value, number, number * 0x1p-7 + 0x1p-24);
+  }
+}
+
 TEST_P(Attention, CopiesASlotAndNothingElse) {
   for (const int64_t head_dim : kHeadDims) {
-    for (const auto& [from, to] : {std::pair(0, 31), {7, 6}, {6, 7}, {31, 0}, {12, 12}}) {
-      Context source(head_dim, kPageTokens, /*garbage_seed=*/1);
-      Context target(head_dim, kPageTokens, /*garbage_seed=*/2);
+    for (const auto& [from, to] : {std::pair(0, 31), {7, 6}, {6, 7}, {9, 3}, {31, 0}, {12, 12}}) {
+      Context source(type(), head_dim, kPageTokens, /*garbage_seed=*/1);
+      Context target(type(), head_dim, kPageTokens, /*garbage_seed=*/2);
       Context expected = target;
       for (int64_t d = 0; d < head_dim; ++d) {
-        expected.key(to, d) = source.key(from, d);
-        expected.value(to, d) = source.value(from, d);
+        expected.set_key(to, d, source.key(from, d));
+        expected.set_value(to, d, source.value(from, d));
       }
-      copy_page_slot(source.keys[0].data(), source.values[0].data(), from, target.keys[0].data(),
-                     target.values[0].data(), to, head_dim);
+      if (type() == KvType::kInt8) {
+        expected.key_scale(to) = source.key_scale(from);
+        expected.value_scale(to) = source.value_scale(from);
+      }
+      copy_page_slot(type(), source.keys[0].data(), source.values[0].data(), from,
+                     target.keys[0].data(), target.values[0].data(), to, head_dim);
       ASSERT_EQ(target.keys, expected.keys);
       ASSERT_EQ(target.values, expected.values);
     }
@@ -310,24 +458,62 @@ std::vector<Row> rows_of_length(int64_t head_dim, int64_t length, Random& random
   return rows;
 }
 
-TEST_P(Attention, IsASoftmaxOverTheStoredKeysOfEachRow) {
+void Attention::expect_softmax(const Sequence& sequence, int64_t length, float soft_cap) const {
   // f32: the rounding of scores of size 10, in sums of up to 128. bf16: its reference rounds alike,
-  // so what is left is the rare weight that a score's last bit rounds the other way.
-  const double tolerance = is_bf16() ? 0x1p-12 : 4e-6;
+  // so what is left is the rare weight that a score's last bit rounds the other way. Digits: a
+  // query's 2^-15 of its largest element, over up to 128 elements, and a weight's 2^-16 of the
+  // largest.
+  const double tolerance = rounds_to_bf16() ? 0x1p-12 : takes_digits() ? 0x1p-13 : 4e-6;
+  const int64_t head_dim = sequence.head_dim;
+  SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " length " << length);
+  Random random(static_cast<uint32_t>(length));
+  Context context = sequence.store(ops(), length, 0, length, /*garbage_seed=*/9);
+  const std::vector<Row> rows = rows_of_length(head_dim, length, random);
+  const std::vector<std::vector<float>> out = attend(ops(), context, rows, soft_cap);
+  const SoftmaxReference reference(context, rounds_to_bf16(), soft_cap);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const std::vector<double> expected = reference.attend(rows[r]);
+    for (int64_t d = 0; d < head_dim; ++d) {
+      ASSERT_NEAR(out[r][d], expected[d], tolerance) << "row " << r << " dimension " << d;
+    }
+  }
+}
+
+TEST_P(Attention, IsASoftmaxOverTheStoredKeysOfEachRow) {
   for (const int64_t head_dim : kHeadDims) {
     const Sequence sequence(head_dim);
-    const SoftmaxReference reference(sequence, is_bf16());
-    for (const int64_t length : kLengths) {
-      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << " length " << length);
-      Random random(static_cast<uint32_t>(length));
-      Context context = sequence.store(ops(), length, 0, length, /*garbage_seed=*/9);
-      const std::vector<Row> rows = rows_of_length(head_dim, length, random);
-      const std::vector<std::vector<float>> out = attend(ops(), context, rows);
-      for (size_t r = 0; r < rows.size(); ++r) {
-        const std::vector<double> expected = reference.attend(rows[r]);
-        for (int64_t d = 0; d < head_dim; ++d) {
-          ASSERT_NEAR(out[r][d], expected[d], tolerance) << "row " << r << " dimension " << d;
-        }
+    for (const int64_t length : kLengths) expect_softmax(sequence, length, /*soft_cap=*/0.0f);
+  }
+}
+
+TEST_P(Attention, IsASoftmaxOfSoftCappedScores) {
+  for (const int64_t head_dim : {16, 80}) {
+    const Sequence sequence(head_dim);
+    for (const int64_t length : {1, 33, 256, 289, 600}) expect_softmax(sequence, length, 1.5f);
+  }
+}
+
+// The largest elements of one sign: integer sums at their limits.
+TEST_P(Attention, HoldsTheSumsOfTheLargestElements) {
+  constexpr int64_t kHeadDim = 256;
+  for (const float sign : {1.0f, -1.0f}) {
+    Context context(type(), kHeadDim, kPartitionTokens, /*garbage_seed=*/1);
+    const std::vector<float> key(kHeadDim, sign * 65504.0f);
+    const std::vector<float> value(kHeadDim, sign * 3.0f);
+    for (int64_t p = 0; p < kPartitionTokens; ++p) {
+      ops().store_key_value(key.data(), value.data(), kHeadDim, p,
+                            context.keys[p / kPageTokens].data(),
+                            context.values[p / kPageTokens].data());
+    }
+    const std::vector<Row> rows(5, {std::vector<float>(kHeadDim, 0.5f), 0, kPartitionTokens - 1});
+    Pass pass(context, rows, /*partition_begin=*/0);
+    const AttentionPass& result = pass.run(ops());
+    for (size_t r = 0; r < rows.size(); ++r) {
+      const double score = 0.5 * kHeadDim * context.key_number(0, 0);
+      EXPECT_NEAR(result.maximum[r], score, std::fabs(score) * 1e-5);
+      EXPECT_EQ(result.sum[r], kPartitionTokens);
+      for (int64_t d = 0; d < kHeadDim; ++d) {
+        ASSERT_NEAR(result.out[r][d], sign * 3.0 * kPartitionTokens, 3.0 * kPartitionTokens * 1e-5);
       }
     }
   }
@@ -350,12 +536,12 @@ std::vector<Row> mixed_rows(int64_t head_dim, Random& random) {
 
 // Each row alone, over pages in which only its own positions are the sequence's.
 std::vector<std::vector<float>> attend_alone(const AttentionOps& ops, const Sequence& sequence,
-                                             const std::vector<Row>& rows) {
+                                             const std::vector<Row>& rows, float soft_cap) {
   std::vector<std::vector<float>> out;
   for (size_t r = 0; r < rows.size(); ++r) {
     Context context = sequence.store(ops, rows[r].last + 1, rows[r].first, rows[r].last + 1,
                                      static_cast<uint32_t>(r + 100));
-    out.push_back(attend(ops, context, {rows[r]})[0]);
+    out.push_back(attend(ops, context, {rows[r]}, soft_cap)[0]);
   }
   return out;
 }
@@ -365,12 +551,13 @@ TEST_P(Attention, GivesARowTheSameBitsAloneAndInAnyCompany) {
     const Sequence sequence(head_dim);
     Random random(17);
     const std::vector<Row> rows = mixed_rows(head_dim, random);
-    const std::vector<std::vector<float>> alone = attend_alone(ops(), sequence, rows);
+    const float soft_cap = head_dim == 80 ? 1.5f : 0.0f;
+    const std::vector<std::vector<float>> alone = attend_alone(ops(), sequence, rows, soft_cap);
     Context context = sequence.store(ops(), kLongest, 0, kLongest, /*garbage_seed=*/3);
     for (int num_rows = 1; num_rows <= kMaxQueryRows; ++num_rows) {
       // From the end, so that a row's place in the pass changes with the number.
       const std::vector<Row> company(rows.end() - num_rows, rows.end());
-      const std::vector<std::vector<float>> out = attend(ops(), context, company);
+      const std::vector<std::vector<float>> out = attend(ops(), context, company, soft_cap);
       for (int r = 0; r < num_rows; ++r) {
         ASSERT_TRUE(same_bits(out[r].data(), alone[rows.size() - num_rows + r].data(), head_dim))
             << "head_dim " << head_dim << " row " << r << " of " << num_rows;
@@ -412,7 +599,7 @@ TEST_P(Attention, ReportsMaximumAndSumOfAPartition) {
   for (int64_t d = 0; d < kHeadDim; ++d) {
     score += double{rows[0].query[d]} * sequence.keys[300 * kHeadDim + d];
   }
-  EXPECT_NEAR(result.maximum[0], score, is_bf16() ? 0.1 : 1e-2);
+  EXPECT_NEAR(result.maximum[0], score, type() == KvType::kF16 ? 1e-2 : 0.1);
   EXPECT_EQ(result.sum[0], 1.0f);
   for (const int empty : {1, 2}) {
     EXPECT_EQ(result.maximum[empty], -kInfinity);
@@ -448,7 +635,7 @@ TEST_P(Attention, BendsScoresTowardsTheSoftCap) {
 TEST_P(Attention, ReadsNoPageOfAPartitionThatIsEmptyForAll) {
   constexpr int64_t kHeadDim = 16;
   Random random(20);
-  Context context(kHeadDim, kLongest, /*garbage_seed=*/1);
+  Context context(type(), kHeadDim, kLongest, /*garbage_seed=*/1);
   for (const auto& [first, last] : {std::pair(0, 255), {250, 255}, {100, 230}, {512, 600}}) {
     const std::vector<Row> rows = {make_row(kHeadDim, first, last, random)};
     Pass pass(context, rows, /*partition_begin=*/256);
@@ -509,6 +696,16 @@ TEST_P(Attention, MergesEmptyPartitionsWithoutATrace) {
   EXPECT_EQ(state.maximum, 2.5f);
   EXPECT_EQ(state.sum, 17.0f);
   EXPECT_TRUE(same_bits(out.data(), partial.data(), kHeadDim));
+}
+
+TEST(KvTypes, HaveNamesAndNoOthers) {
+  for (const KvType type : kKvTypes) EXPECT_EQ(*parse_kv_type(kv_type_name(type)), type);
+  for (const char* name : {"", "F16", "q4_0", "int8 "}) {
+    const Result<KvType> parsed = parse_kv_type(name);
+    ASSERT_FALSE(parsed.ok()) << name;
+    EXPECT_EQ(parsed.error().message, "the type of keys and values is " + std::string(name) +
+                                          "; it must be f16, bf16 or int8");
+  }
 }
 
 }  // namespace

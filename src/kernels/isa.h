@@ -14,7 +14,7 @@ enum class Isa {
   kGeneric,     // any x86-64
   kAvx2,        // + FMA, F16C
   kAvx512,      // F, BW, VL, DQ
-  kAvx512Vnni,  // + VNNI; attention in bf16 where the processor has AVX512_BF16
+  kAvx512Vnni,  // + VNNI; attention and BF16 weights by bf16 where it has AVX512_BF16
   kAmx,         // + AMX tiles for int8 and bf16
 };
 

@@ -1,9 +1,10 @@
 // One core's speed of the products and of attention, for every variant the machine has:
-//   matmul/<variant>/<type>/<rows>/<cache or memory>    fraction: of the measured int8 rate
+//   matmul/<variant>/<type>/<rows>/<cache or memory>    fraction: of the measured int8 rate, of
+//                                                       BF16 of the bf16 rate where there is one
 //                                                       read: of the measured read rate, counting
 //                                                       the bytes a file has
 //   pack/<type>                                         of a matrix in the cache, by one core
-//   attention/<variant>/<query rows>/<cache or memory>  bytes: of keys and values
+//   attention/<variant>/<type>/<query rows>/<cache or memory>  bytes: of keys and values
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -25,7 +26,7 @@ constexpr int64_t kOutputs = 1536;
 constexpr int64_t kBytesInMemory = 160 << 20;
 
 struct Ceilings {
-  double int8_gmacs;
+  double gmacs;
   double read_gb_s;
 };
 
@@ -37,6 +38,7 @@ struct MatmulOperands {
         scaled_sum(scale.size(), 0.32f),
         half_sum(2 * scale.size(), 16),
         dense(num_rows * kInputs, 0.01f),
+        bf16(num_rows * kInputs, 0x3c24),
         out(num_rows * kOutputs) {
     for (int i = 0; i < num_matrices; ++i) weights.emplace_back(dtype, kOutputs, kInputs);
     const std::vector<uint8_t> source(kOutputs * row_bytes(dtype, kInputs), 0x11);
@@ -47,6 +49,8 @@ struct MatmulOperands {
                       scaled_sum.data(), half_sum.data(), kInputs};
     args.dense = dense.data();
     args.dense_stride = kInputs;
+    args.bf16 = bf16.data();
+    args.bf16_stride = kInputs;
     args.num_rows = num_rows;
     args.panels = {0, kOutputs / kPanelRows};
     args.out = out.data();
@@ -60,6 +64,7 @@ struct MatmulOperands {
   std::vector<float> scaled_sum;
   std::vector<int16_t> half_sum;
   std::vector<float> dense;
+  std::vector<uint16_t> bf16;
   std::vector<float> out;
   MatmulArgs args;
 };
@@ -79,7 +84,7 @@ void bench_matmul(benchmark::State& state, Isa isa, DType dtype, int64_t num_row
   }
   const double macs = static_cast<double>(state.iterations() * num_rows * kInputs * kOutputs);
   state.counters["fraction"] =
-      benchmark::Counter(macs / 1e9 / ceilings.int8_gmacs, benchmark::Counter::kIsRate);
+      benchmark::Counter(macs / 1e9 / ceilings.gmacs, benchmark::Counter::kIsRate);
   const auto bytes = static_cast<double>(state.iterations() * matrix_bytes);
   state.counters["read"] =
       benchmark::Counter(bytes / 1e9 / ceilings.read_gb_s, benchmark::Counter::kIsRate);
@@ -96,11 +101,12 @@ void bench_pack(benchmark::State& state, DType dtype) {
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(source.size()));
 }
 
-void bench_attention(benchmark::State& state, Isa isa, int num_rows, int num_partitions) {
+void bench_attention(benchmark::State& state, Isa isa, KvType type, int num_rows,
+                     int num_partitions) {
   constexpr int64_t kHeadDim = 64;
-  const AttentionOps& ops = kernel_table(isa).attention;
-  const int64_t head_elements = page_head_elements(kHeadDim);
-  Buffer pages(2 * sizeof(uint16_t) * head_elements * kPagesPerPartition * num_partitions);
+  const AttentionOps& ops = kernel_table(isa).attention(type);
+  const int64_t head_bytes = page_head_bytes(type, kHeadDim);
+  Buffer pages(2 * head_bytes * kPagesPerPartition * num_partitions);
   Buffer scratch(attention_scratch_bytes(kHeadDim));
   std::vector<float> query(kHeadDim, 0.01f);
   std::vector<float> out(kMaxQueryRows * kHeadDim);
@@ -118,34 +124,47 @@ void bench_attention(benchmark::State& state, Isa isa, int num_rows, int num_par
   for (auto _ : state) {
     pass.partition_begin = int64_t{partition} * kPartitionTokens;
     for (int i = 0; i < kPagesPerPartition; ++i) {
-      uint16_t* page =
-          pages.as<uint16_t>() + int64_t{partition * kPagesPerPartition + i} * 2 * head_elements;
+      const uint8_t* page =
+          pages.data() + int64_t{partition * kPagesPerPartition + i} * 2 * head_bytes;
       pass.key_pages[i] = page;
-      pass.value_pages[i] = page + head_elements;
+      pass.value_pages[i] = page + head_bytes;
     }
     ops.pass(pass);
     benchmark::ClobberMemory();
     partition = (partition + 1) % num_partitions;
   }
-  state.SetBytesProcessed(state.iterations() * kPagesPerPartition * head_elements * 4);
+  state.SetBytesProcessed(state.iterations() * kPagesPerPartition * 2 * head_bytes);
   state.counters["GMAC"] = benchmark::Counter(
       static_cast<double>(state.iterations() * num_rows * kPartitionTokens * kHeadDim * 2) / 1e9,
       benchmark::Counter::kIsRate);
+}
+
+void register_attention(Isa isa, KvType type) {
+  for (const int rows : {3, 12, 24}) {
+    for (const int partitions : {1, 2048}) {
+      benchmark::RegisterBenchmark(
+          ("attention/" + std::string(isa_name(isa)) + "/" + std::string(kv_type_name(type)) + "/" +
+           std::to_string(rows) + (partitions == 1 ? "/cache" : "/memory"))
+              .c_str(),
+          [=](benchmark::State& state) { bench_attention(state, isa, type, rows, partitions); });
+    }
+  }
 }
 
 void register_all() {
   Team alone(1);
   const double read_gb_s = ReadPeak(alone).measure_gb_s();
   for (const DType dtype : kEveryDType) {
-    if (dtype == DType::kBF16) continue;
     benchmark::RegisterBenchmark(("pack/" + std::string(traits(dtype).name)).c_str(),
                                  [=](benchmark::State& state) { bench_pack(state, dtype); });
   }
   for (const Isa isa : available_isas()) {
-    const Ceilings ceilings{measure_int8_gmacs(isa, alone), read_gb_s};
+    const double int8_gmacs = measure_int8_gmacs(isa, alone);
+    const double bf16_gmacs = measure_bf16_gmacs(isa, alone);
     const std::string name(isa_name(isa));
     for (const DType dtype : kEveryDType) {
-      if (dtype == DType::kBF16) continue;
+      const bool is_bf16 = dtype == DType::kBF16 && bf16_gmacs > 0.0;
+      const Ceilings ceilings{is_bf16 ? bf16_gmacs : int8_gmacs, read_gb_s};
       for (const int64_t rows : {1, 2, 4, 8, 12, 16, 512}) {
         for (const bool in_memory : {false, true}) {
           benchmark::RegisterBenchmark(
@@ -158,15 +177,7 @@ void register_all() {
         }
       }
     }
-    for (const int rows : {3, 12, 24}) {
-      for (const int partitions : {1, 2048}) {
-        benchmark::RegisterBenchmark(
-            ("attention/" + name + "/" + std::to_string(rows) +
-             (partitions == 1 ? "/cache" : "/memory"))
-                .c_str(),
-            [=](benchmark::State& state) { bench_attention(state, isa, rows, partitions); });
-      }
-    }
+    for (const KvType type : kKvTypes) register_attention(isa, type);
   }
 }
 

@@ -11,9 +11,11 @@ namespace forerun {
 // out[row][column] (+)= Σ_i x[row][i] · weight[column][i] for `num_rows` rows and the columns of
 // panels [panels.begin, panels.end).
 //
-//   x         quantised weights read `quantized`, dense weights read `dense` [num_rows,
-//   dense_stride] out       f32 [num_rows, out_stride], the matrix's column `first_column` at
-//   out[0]; may not
+//   x         quantised weights read `quantized`; F32 and F16 read `dense` [num_rows,
+//   dense_stride];
+//             BF16 reads `bf16` [num_rows, bf16_stride] where the instruction set has bf16 dot
+//             products (KernelTable::forms_of), `dense` where not.
+//   out       f32 [num_rows, out_stride], the matrix's column `first_column` at out[0]; may not
 //             alias x.
 //             Columns are written in whole panels: out has room up to the next multiple of 16.
 //   add       out += product instead of out = product; the product is complete before it is added
@@ -30,11 +32,23 @@ namespace forerun {
 //       with a minimum: term = fma(float(t0·half_sum_0 + t1·half_sum_1), m, term)
 //       acc = fma(term, scale_x, acc)
 //   dense: acc = fma(x[i], weight[i], acc) in ascending i
+// BF16 weights with bf16 dot products are the exception: the bits are one instruction set's own.
+// Activations are rounded to bf16 before, once, each row by itself (RowOps::round_row); weights are
+// what the file holds; sums are f32. Denormal operands and results count as zero.
+//   vector dot products, per pair of inputs in ascending order:
+//     acc = fma(x[2p+1], weight[2p+1], acc);  acc = fma(x[2p], weight[2p], acc)
+//   tiles (AMX), per 32 inputs in ascending order, even and odd starting from zero:
+//     even = fma(x[2p], weight[2p], even), odd = fma(x[2p+1], weight[2p+1], odd) in ascending p
+//     acc = acc + (even + odd)
 struct MatmulArgs {
   const PackedMatrix* weight = nullptr;
   QuantizedRows quantized;
   const float* dense = nullptr;
   int64_t dense_stride = 0;  // floats between rows of `dense`
+  // Rows begin cache lines' halves (bf16_stride is a multiple of 32) and are zero from the last
+  // input up to the next multiple of 32.
+  const uint16_t* bf16 = nullptr;
+  int64_t bf16_stride = 0;
   int64_t num_rows = 0;
   Range panels{0, 0};
   float* out = nullptr;

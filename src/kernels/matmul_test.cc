@@ -33,7 +33,7 @@ std::vector<DType> quantised_dtypes() {
 }
 std::vector<DType> all_dtypes() {
   std::vector<DType> dtypes = quantised_dtypes();
-  dtypes.insert(dtypes.end(), {DType::kF32, DType::kF16});
+  dtypes.insert(dtypes.end(), {DType::kF32, DType::kF16, DType::kBF16});
   return dtypes;
 }
 Stored stored(DType dtype) {
@@ -49,7 +49,7 @@ int64_t whole_columns(DType dtype, int64_t columns) {
 }
 
 bool is_dense(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16;
+  return traits(dtype).block_elements == 1;
 }
 float read_f16(const uint8_t* p) {
   uint16_t half;
@@ -59,6 +59,17 @@ float read_f16(const uint8_t* p) {
 void write_f16(uint8_t* p, float value) {
   const uint16_t half = f32_to_f16(value);
   std::memcpy(p, &half, sizeof(half));
+}
+
+void write_bf16(uint8_t* p, float value) {
+  const uint16_t half = f32_to_bf16(value);
+  std::memcpy(p, &half, sizeof(half));
+}
+// A dense element.
+void write_dense(DType dtype, uint8_t* p, float value) {
+  if (dtype == DType::kF16) return write_f16(p, value);
+  if (dtype == DType::kBF16) return write_bf16(p, value);
+  std::memcpy(p, &value, sizeof(value));
 }
 
 // A weight as a file holds it.
@@ -98,10 +109,8 @@ Source random_source(DType dtype, int64_t rows, int64_t columns, uint32_t seed) 
     for (int64_t b = 0; b < source.blocks(); ++b) {
       uint8_t* block = source.block(row, b);
       const float value = random.uniform(-1.0f, 1.0f);
-      if (dtype == DType::kF32) {
-        std::memcpy(block, &value, sizeof(value));
-      } else if (dtype == DType::kF16) {
-        write_f16(block, value);
+      if (is_dense(dtype)) {
+        write_dense(dtype, block, value);
       } else {
         for (int i = 0; i < traits(dtype).block_bytes; ++i) {
           block[i] = static_cast<uint8_t>(random.integer(0, 255));
@@ -115,17 +124,24 @@ Source random_source(DType dtype, int64_t rows, int64_t columns, uint32_t seed) 
 
 float dense_weight(const Source& source, int64_t row, int64_t i) {
   if (source.dtype == DType::kF16) return read_f16(source.block(row, i));
+  if (source.dtype == DType::kBF16) {
+    uint16_t half;
+    std::memcpy(&half, source.block(row, i), sizeof(half));
+    return bf16_to_f32(half);
+  }
   float value;
   std::memcpy(&value, source.block(row, i), sizeof(value));
   return value;
 }
 
-// Activations in both forms; only one of them is read.
+// Activations in every form; only one of them is read.
 struct Activations {
   int64_t rows;
   int64_t columns;
   int64_t dense_stride;  // beyond the columns lies NaN that nobody may read
   std::vector<float> dense;
+  int64_t bf16_stride;  // beyond the next multiple of 32 lies NaN
+  std::vector<uint16_t> bf16;
   std::vector<int8_t> values;
   std::vector<float> scale;
   std::vector<int32_t> sum;
@@ -137,6 +153,8 @@ struct Activations {
         columns(num_columns),
         dense_stride(columns + 5),
         dense(rows * dense_stride, kNaN),
+        bf16_stride((columns + 31) / 32 * 32 + 32),
+        bf16(rows * bf16_stride, 0x7fc0),
         values(rows * columns),
         scale(rows * columns / 32),
         sum(scale.size()),
@@ -146,8 +164,14 @@ struct Activations {
   float& dense_at(int64_t row, int64_t i) { return dense[row * dense_stride + i]; }
   float dense_at(int64_t row, int64_t i) const { return dense[row * dense_stride + i]; }
 
-  // After values and scales are set.
+  // After values are set.
   void complete() {
+    for (int64_t row = 0; row < rows; ++row) {
+      uint16_t* rounded = bf16.data() + row * bf16_stride;
+      for (int64_t i = 0; i < bf16_stride - 32; ++i) {
+        rounded[i] = i < columns ? f32_to_bf16(dense_at(row, i)) : 0;
+      }
+    }
     for (size_t b = 0; b < sum.size(); ++b) {
       for (const size_t half : {2 * b, 2 * b + 1}) {
         half_sum[half] = 0;
@@ -172,6 +196,39 @@ Activations random_activations(int64_t rows, int64_t columns, uint32_t seed) {
   for (float& value : x.scale) value = random.uniform(0.001f, 0.02f);
   x.complete();
   return x;
+}
+
+float flushed(float value) {
+  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
+}
+// fma with denormals as zero.
+float flushing_fma(float a, float b, float c) {
+  return flushed(std::fma(flushed(a), flushed(b), flushed(c)));
+}
+
+// BF16 weights by rounded activations, as vector dot products or tiles take them.
+float rounded_product(const Source& source, const Activations& x, int64_t row, int64_t column,
+                      Bf16Form form) {
+  const auto term = [&](int64_t i, float acc) {
+    if (i >= x.columns) return flushing_fma(0.0f, 0.0f, acc);
+    return flushing_fma(bf16_to_f32(x.bf16[row * x.bf16_stride + i]),
+                        dense_weight(source, column, i), acc);
+  };
+  float acc = 0.0f;
+  if (form == Bf16Form::kPairs) {
+    for (int64_t i = 0; i < x.columns; i += 2) acc = term(i, term(i + 1, acc));
+    return acc;
+  }
+  for (int64_t begin = 0; begin < x.columns; begin += 32) {
+    float parts[2] = {};
+    for (int64_t i = begin; i < begin + 32; ++i) parts[i % 2] = term(i, parts[i % 2]);
+    acc = flushed(acc + flushed(parts[0] + parts[1]));
+  }
+  return acc;
+}
+
+bool rounds_activations(DType dtype, Bf16Form form) {
+  return dtype == DType::kBF16 && form != Bf16Form::kFloats;
 }
 
 // A quantised column of the weight, taken apart.
@@ -223,7 +280,11 @@ float add_block(const Part& part, const Activations& x, int64_t index, float acc
   return std::fma(term, x.scale[index], acc);
 }
 
-float dense_product(const Source& source, const Activations& x, int64_t row, int64_t column) {
+float dense_product(const Source& source, const Activations& x, int64_t row, int64_t column,
+                    Bf16Form form) {
+  if (rounds_activations(source.dtype, form)) {
+    return rounded_product(source, x, row, column, form);
+  }
   float acc = 0.0f;
   for (int64_t i = 0; i < x.columns; ++i) {
     acc = std::fma(x.dense_at(row, i), dense_weight(source, column, i), acc);
@@ -232,13 +293,13 @@ float dense_product(const Source& source, const Activations& x, int64_t row, int
 }
 
 // Every output in the order matmul.h states.
-std::vector<float> ordered_products(const Source& source, const Activations& x) {
+std::vector<float> ordered_products(const Source& source, const Activations& x, Bf16Form form) {
   std::vector<float> out(x.rows * source.rows);
   const int64_t blocks = x.columns / 32;
   for (int64_t column = 0; column < source.rows; ++column) {
     if (is_dense(source.dtype)) {
       for (int64_t row = 0; row < x.rows; ++row) {
-        out[row * source.rows + column] = dense_product(source, x, row, column);
+        out[row * source.rows + column] = dense_product(source, x, row, column, form);
       }
       continue;
     }
@@ -266,7 +327,8 @@ struct Bounded {
 // of the kernel's float operations errs by at most 2^-24 of a partial sum, which is at most the sum
 // of the magnitudes; a scale and a minimum may each have been rounded before.
 Bounded exact_product(const Source& source, const std::vector<QuantBlock>& weights,
-                      const Activations& x, int64_t row, int64_t column) {
+                      const Activations& x, int64_t row, int64_t column, Bf16Form form) {
+  const bool rounded = rounds_activations(source.dtype, form);
   double value = 0.0;
   double magnitude = 0.0;
   const auto add = [&](double term) {
@@ -277,7 +339,9 @@ Bounded exact_product(const Source& source, const std::vector<QuantBlock>& weigh
   for (int64_t i = 0; i < x.columns; ++i) {
     const int64_t at = row * x.columns + i;
     if (type == nullptr) {
-      add(double{x.dense_at(row, i)} * dense_weight(source, column, i));
+      const float activation =
+          rounded ? bf16_to_f32(x.bf16[row * x.bf16_stride + i]) : x.dense_at(row, i);
+      add(double{activation} * dense_weight(source, column, i));
       continue;
     }
     const QuantBlock& block = weights[i / type->block_inputs];
@@ -311,6 +375,8 @@ MatmulArgs arguments(const PackedMatrix& matrix, Activations& x, int64_t first_r
   args.quantized = x.quantized().from(first_row);
   args.dense = &x.dense_at(first_row, 0);
   args.dense_stride = x.dense_stride;
+  args.bf16 = x.bf16.data() + first_row * x.bf16_stride;
+  args.bf16_stride = x.bf16_stride;
   args.num_rows = num_rows;
   args.panels = {0, matrix.panels()};
   args.out = out;
@@ -336,6 +402,8 @@ struct Shape {
   int64_t columns;
 };
 constexpr Shape kShapes[] = {{1, 32}, {16, 64}, {17, 96}, {33, 576}, {50, 160}, {20, 1536}};
+// Rows of dense weights need not be whole blocks.
+constexpr Shape kDenseShapes[] = {{17, 1}, {35, 45}, {83, 94}, {160, 31}};
 constexpr int64_t kNumRows[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
                                 11, 12, 13, 14, 15, 16, 17, 32, 64, 256};
 
@@ -349,25 +417,42 @@ struct Reference {
   Source source;
   PackedMatrix matrix;
   Activations x;
-  std::vector<float> ordered;  // [256, rows]
+  std::vector<float> ordered[std::size(kBf16Forms)];  // [256, rows]; BF16 has one for each form
+
+  const float* ordered_row(const MatmulVariant& variant, int64_t row) const {
+    const auto form = source.dtype == DType::kBF16 ? static_cast<size_t>(variant.bf16) : 0;
+    return ordered[form].data() + row * source.rows;
+  }
 };
+
+Reference make_reference(DType dtype, const Shape& shape, uint32_t seed) {
+  Source source = random_source(dtype, shape.rows, shape.columns, seed);
+  Activations x = random_activations(/*rows=*/256, shape.columns, seed + 1000);
+  PackedMatrix matrix = source.packed();
+  Reference reference{std::move(source), std::move(matrix), std::move(x), {}};
+  for (const Bf16Form form : kBf16Forms) {
+    if (form != Bf16Form::kFloats && dtype != DType::kBF16) break;
+    reference.ordered[static_cast<size_t>(form)] =
+        ordered_products(reference.source, reference.x, form);
+  }
+  return reference;
+}
 
 std::vector<Reference> make_references() {
   std::vector<Reference> references;
   uint32_t seed = 0;
   for (const DType dtype : all_dtypes()) {
     int64_t last_columns = 0;
-    for (const Shape shape : kShapes) {
+    for (const Shape& shape : kShapes) {
       ++seed;
       const int64_t columns = whole_columns(dtype, shape.columns);
       if (columns == last_columns) continue;
       last_columns = columns;
-      Source source = random_source(dtype, shape.rows, columns, seed);
-      Activations x = random_activations(/*rows=*/256, columns, seed + 1000);
-      std::vector<float> ordered = ordered_products(source, x);
-      PackedMatrix matrix = source.packed();
-      references.push_back(
-          {std::move(source), std::move(matrix), std::move(x), std::move(ordered)});
+      references.push_back(make_reference(dtype, {shape.rows, columns}, seed));
+    }
+    if (!is_dense(dtype)) continue;
+    for (const Shape& shape : kDenseShapes) {
+      references.push_back(make_reference(dtype, shape, ++seed));
     }
   }
   return references;
@@ -387,7 +472,8 @@ TEST_P(Matmul, IsNearTheExactProductOfTheSourceBlocks) {
       std::vector<QuantBlock> weights;
       if (!is_dense(reference.source.dtype)) weights = decoded(reference.source, column);
       for (int64_t row = 0; row < kRows; ++row) {
-        const Bounded exact = exact_product(reference.source, weights, reference.x, row, column);
+        const Bounded exact =
+            exact_product(reference.source, weights, reference.x, row, column, GetParam().bf16);
         ASSERT_NEAR(out.row(row)[column], exact.value, exact.tolerance);
       }
     }
@@ -401,7 +487,7 @@ TEST_P(Matmul, FollowsTheStatedOrderBitForBitAtEveryNumberOfRows) {
     for (const int64_t num_rows : kNumRows) {
       Output out = product(GetParam(), reference.matrix, reference.x, 0, num_rows);
       for (int64_t row = 0; row < num_rows; ++row) {
-        ASSERT_TRUE(same_bits(out.row(row), reference.ordered.data() + row * columns, columns))
+        ASSERT_TRUE(same_bits(out.row(row), reference.ordered_row(GetParam(), row), columns))
             << "row " << row << " of " << num_rows;
       }
     }
@@ -437,7 +523,7 @@ TEST_P(Matmul, AddsTheCompleteProductToWhatIsThere) {
       std::vector<float> expected = out.values;
       for (int64_t row = 0; row < num_rows; ++row) {
         for (int64_t column = 0; column < columns; ++column) {
-          expected[row * out.stride + column] += reference.ordered[row * columns + column];
+          expected[row * out.stride + column] += reference.ordered_row(GetParam(), row)[column];
         }
       }
       MatmulArgs args =
@@ -474,7 +560,7 @@ TEST_P(Matmul, WritesOnlyItsPanelsAndRows) {
         const int64_t begin = panel * kPanelRows;
         const int64_t width = std::min<int64_t>(kPanelRows, matrix.rows() - begin);
         for (int64_t row = 0; row < num_rows; ++row) {
-          const float* expected = reference.ordered.data() + row * matrix.rows();
+          const float* expected = reference.ordered_row(GetParam(), row);
           ASSERT_TRUE(untouched(out.row(row), 0, begin));
           ASSERT_TRUE(same_bits(out.row(row) + begin, expected + begin, width));
           ASSERT_TRUE(untouched(out.row(row), begin + kPanelRows, out.stride));
@@ -498,7 +584,7 @@ TEST_P(Matmul, PutsItsFirstColumnWhereItIsTold) {
         GetParam().function(args);
         const int64_t width = std::min<int64_t>(kPanelRows, matrix.rows() - args.first_column);
         for (int64_t row = 0; row < num_rows; ++row) {
-          const float* expected = reference.ordered.data() + row * matrix.rows();
+          const float* expected = reference.ordered_row(GetParam(), row);
           ASSERT_TRUE(same_bits(out.row(row), expected + args.first_column, width));
           ASSERT_TRUE(untouched(out.row(row), kPanelRows, out.stride));
         }
@@ -524,7 +610,7 @@ TEST_P(Matmul, IsSharedByPanelsOverWorkerThreads) {
         GetParam().function(args);
       });
       for (int64_t row = 0; row < kRows; ++row) {
-        ASSERT_TRUE(same_bits(out.row(row), reference.ordered.data() + row * columns, columns));
+        ASSERT_TRUE(same_bits(out.row(row), reference.ordered_row(GetParam(), row), columns));
       }
     }
   }
@@ -573,7 +659,7 @@ void fill_scales(Source& source, Activations& x) {
 }
 
 void expect_ordered(const MatmulVariant& variant, const Source& source, Activations& x) {
-  const std::vector<float> expected = ordered_products(source, x);
+  const std::vector<float> expected = ordered_products(source, x, variant.bf16);
   const PackedMatrix matrix = source.packed();
   for (const int64_t num_rows : {int64_t{1}, int64_t{3}, x.rows}) {
     for (int64_t first = 0; first + num_rows <= x.rows; first += num_rows) {
@@ -666,8 +752,8 @@ TEST_P(Matmul, CarriesANaNToItsRowOrColumnAndNoOther) {
 
       x = random_activations(rows, source.columns, /*seed=*/9);
       const int64_t last_block = source.blocks() - 1;
-      if (dtype == DType::kF32) {
-        std::memcpy(source.block(13, last_block), &kNaN, sizeof(kNaN));
+      if (is_dense(dtype)) {
+        write_dense(dtype, source.block(13, last_block), kNaN);
       } else {
         write_f16(source.block(13, last_block) + stored(dtype).scale_at, kNaN);
       }
@@ -678,7 +764,7 @@ TEST_P(Matmul, CarriesANaNToItsRowOrColumnAndNoOther) {
 
 TEST_P(Matmul, TakesHugeAndDenormalDenseOperands) {
   constexpr float kValues[] = {0.0f, -0.0f, 0x1p-149f, -0x1p-130f, 1.0f, 0x1.8p127f, -0x1p120f};
-  for (const DType dtype : {DType::kF32, DType::kF16}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     Source source = random_source(dtype, /*rows=*/20, /*columns=*/64, /*seed=*/6);
     Activations x = random_activations(/*rows=*/12, source.columns, /*seed=*/7);
     for (int64_t row = 0; row < x.rows; ++row) {
@@ -689,13 +775,11 @@ TEST_P(Matmul, TakesHugeAndDenormalDenseOperands) {
     for (int64_t column = 0; column < source.rows; ++column) {
       for (int64_t i = column % 3; i < source.columns; i += 11) {
         const float value = kValues[(i + column) % std::size(kValues)];
-        if (dtype == DType::kF32) {
-          std::memcpy(source.block(column, i), &value, sizeof(value));
-        } else {
-          write_f16(source.block(column, i), std::clamp(value * 0x1p125f, -65504.0f, 0x1p-24f));
-        }
+        const float f16_value = std::clamp(value * 0x1p125f, -65504.0f, 0x1p-24f);
+        write_dense(dtype, source.block(column, i), dtype == DType::kF16 ? f16_value : value);
       }
     }
+    x.complete();
     expect_ordered(GetParam(), source, x);
   }
 }

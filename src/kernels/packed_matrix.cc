@@ -9,6 +9,9 @@
 namespace forerun {
 namespace {
 
+// A dense panel is whole lines of this many bytes.
+constexpr int64_t kLineBytes = 64;
+
 bool is_dense(DType dtype) {
   return traits(dtype).block_elements == 1;
 }
@@ -22,6 +25,10 @@ int64_t record_bytes(DType dtype) {
 }
 
 int64_t bytes_of_panel(DType dtype, int64_t columns) {
+  if (is_dense(dtype)) {
+    const int64_t bytes = columns * record_bytes(dtype);
+    return (bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
+  }
   return columns / traits(dtype).block_elements * record_bytes(dtype);
 }
 
@@ -95,10 +102,25 @@ void pack_quantized_row(DType dtype, const uint8_t* row, int64_t num_blocks, int
   }
 }
 
-void pack_dense_row(DType dtype, const uint8_t* row, int64_t columns, int lane, uint8_t* panel) {
-  const int64_t bytes = traits(dtype).block_bytes;
+// Runs of kRun inputs of one row, 16 rows' runs side by side.
+template <int64_t kBytes, int64_t kRun>
+void spread_dense(const uint8_t* row, int64_t columns, int lane, uint8_t* panel) {
   for (int64_t i = 0; i < columns; ++i) {
-    std::memcpy(panel + (i * kPanelRows + lane) * bytes, row + i * bytes, bytes);
+    const int64_t place = (i / kRun * kPanelRows + lane) * kRun + i % kRun;
+    std::memcpy(panel + place * kBytes, row + i * kBytes, kBytes);
+  }
+}
+
+void pack_dense_row(DType dtype, const uint8_t* row, int64_t columns, int lane, uint8_t* panel) {
+  switch (dtype) {
+    case DType::kF32:
+      return spread_dense<4, 1>(row, columns, lane, panel);
+    case DType::kF16:
+      return spread_dense<2, 1>(row, columns, lane, panel);
+    case DType::kBF16:
+      return spread_dense<2, 2>(row, columns, lane, panel);
+    default:
+      CHECK(false, "no packed layout for this dtype");
   }
 }
 

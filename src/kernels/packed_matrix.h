@@ -49,21 +49,22 @@ constexpr RecordLayout record_layout(const QuantTraits& type) {
 //   f16 d[16]
 //   f16 m[16]                with a minimum
 //   int8 s[n][16]            with sub-scales; where 16 inputs share a scale and there are minima,
-//   the int8 t[n][16]            s and t of inputs 0…15 and 16…31 of 32 are the low and high
-//   nibbles of
-//                            one byte
+//   int8 t[n][16]            the s and t of inputs 0…15 and 16…31 of 32 are the low and high
+//                            nibbles of one byte
 //   per 32 inputs, a plane of each number's low bits and one of its high bits. A plane of k bits is
 //                            k vectors of 64 bytes: lane r, byte i of vector v holds, bits upwards,
 //                            inputs 4·v + i, 4·(v + k) + i, 4·(v + 2k) + i …
 // A record takes the bytes of 16 stored blocks, and up to 3.6 % more where the file has six-bit
 // scales.
-// Dense types (F32, F16): per input, the 16 rows' values side by side.
-// Rows beyond the last are zero.
+// Dense types, lines of 64 bytes:
+//   F32    one input: [16 rows]
+//   F16    two inputs: [2][16 rows]
+//   BF16   two inputs: [16 rows][2], what a dot product of pairs reads
+// Rows and inputs beyond the last are zero.
 class PackedMatrix final {
  public:
   PackedMatrix() = default;
-  // Room for a matrix; `pack` fills it. The dtype is F32, F16 or quantised, and columns a
-  // multiple of the dtype's block.
+  // Room for a matrix; `pack` fills it. Columns are a multiple of the dtype's block.
   PackedMatrix(DType dtype, int64_t rows, int64_t columns);
   // The same in memory of the caller: size_bytes(…) bytes, zero, beginning a cache line, outliving
   // this.

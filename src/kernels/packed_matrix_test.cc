@@ -11,12 +11,6 @@ namespace {
 
 constexpr int64_t kColumns = 768;  // whole blocks of every type
 
-std::vector<DType> packed_dtypes() {
-  std::vector<DType> dtypes = {DType::kF32, DType::kF16};
-  for (const QuantTraits& type : kQuantTraits) dtypes.push_back(type.dtype);
-  return dtypes;
-}
-
 std::vector<uint8_t> random_bytes(int64_t count, uint32_t seed) {
   Random random(seed);
   std::vector<uint8_t> bytes(count);
@@ -83,7 +77,10 @@ Element packed_element(const PackedMatrix& matrix, int64_t row, int64_t column) 
   Element element;
   if (type == nullptr) {
     const int64_t size = traits(matrix.dtype()).block_bytes;
-    const uint8_t* value = panel + (column * kPanelRows + lane) * size;
+    const int64_t place = matrix.dtype() == DType::kBF16
+                              ? (column / 2 * kPanelRows + lane) * 2 + column % 2
+                              : column * kPanelRows + lane;
+    const uint8_t* value = panel + place * size;
     element.dense = {value, value + size};
     return element;
   }
@@ -129,7 +126,7 @@ std::vector<int32_t> source_order(int64_t rows) {
 }
 
 TEST(PackedMatrix, HoldsEveryElementWhereItsHeaderSays) {
-  for (const DType dtype : packed_dtypes()) {
+  for (const DType dtype : kEveryDType) {
     for (const int64_t rows : {1, 16, 17, 45}) {
       const std::vector<uint8_t> bytes = random_bytes(rows * row_bytes(dtype, kColumns), 1);
       PackedMatrix matrix(dtype, rows, kColumns);
@@ -154,7 +151,7 @@ TEST(PackedMatrix, TakesRowsInTheOrderGiven) {
   std::vector<int32_t> order = source_order(kRows);
   std::rotate(order.begin(), order.begin() + 13, order.end());
   std::swap(order[3], order[31]);
-  for (const DType dtype : packed_dtypes()) {
+  for (const DType dtype : kEveryDType) {
     const std::vector<uint8_t> bytes = random_bytes(kRows * row_bytes(dtype, kColumns), 2);
     PackedMatrix matrix(dtype, kRows, kColumns);
     matrix.pack(view(dtype, kRows, bytes), {0, matrix.panels()}, order.data());
@@ -164,7 +161,7 @@ TEST(PackedMatrix, TakesRowsInTheOrderGiven) {
 
 TEST(PackedMatrix, LeavesZeroWhereRowsAreMissing) {
   constexpr int64_t kRows = 19;
-  for (const DType dtype : packed_dtypes()) {
+  for (const DType dtype : kEveryDType) {
     const std::vector<uint8_t> bytes = random_bytes(kRows * row_bytes(dtype, kColumns), 3);
     PackedMatrix matrix(dtype, kRows, kColumns);
     matrix.pack(view(dtype, kRows, bytes), {0, matrix.panels()});
@@ -183,7 +180,7 @@ TEST(PackedMatrix, LeavesZeroWhereRowsAreMissing) {
 TEST(PackedMatrix, PacksPanelsAlikeInAnyNumberOfThreads) {
   constexpr int64_t kRows = 16 * 11 + 5;
   Team team(4);
-  for (const DType dtype : packed_dtypes()) {
+  for (const DType dtype : kEveryDType) {
     const std::vector<uint8_t> bytes = random_bytes(kRows * row_bytes(dtype, kColumns), 4);
     const TensorView source = view(dtype, kRows, bytes);
     PackedMatrix serial(dtype, kRows, kColumns);

@@ -28,12 +28,14 @@ PeakLoop dot_loop(Isa isa) {
   CHECK(false, "unknown instruction set");
 }
 
-}  // namespace
+PeakLoop bf16_loop(Isa isa) {
+  if (isa == Isa::kAmx) return bf16_loop_amx;
+  return isa == Isa::kAvx512Vnni && has_bf16_dot() ? bf16_loop_vector : nullptr;
+}
 
-double measure_int8_gmacs(Isa isa, Team& team) {
+double measure_gmacs(PeakLoop loop, Team& team) {
   constexpr int kRepetitions = 5;
   constexpr int64_t kIterations = 2'000'000;
-  const PeakLoop loop = dot_loop(isa);
   std::vector<double> macs(team.size());
   double best = 0.0;
   for (int i = 0; i < kRepetitions; ++i) {
@@ -45,6 +47,17 @@ double measure_int8_gmacs(Isa isa, Team& team) {
     best = std::max(best, total / seconds / 1e9);
   }
   return best;
+}
+
+}  // namespace
+
+double measure_int8_gmacs(Isa isa, Team& team) {
+  return measure_gmacs(dot_loop(isa), team);
+}
+
+double measure_bf16_gmacs(Isa isa, Team& team) {
+  const PeakLoop loop = bf16_loop(isa);
+  return loop == nullptr ? 0.0 : measure_gmacs(loop, team);
 }
 
 ReadPeak::ReadPeak(Team& team) : team_(team), memory_(size_t{1} << 30) {

@@ -12,6 +12,9 @@ namespace forerun {
 // Integer multiply-adds per second, in 10^9: dot products of an instruction set on registers alone.
 double measure_int8_gmacs(Isa isa, Team& team);
 
+// The same in bf16 with f32 sums; 0 where the instruction set has no bf16 products.
+double measure_bf16_gmacs(Isa isa, Team& team);
+
 // Reads memory as fast as the team can.
 class ReadPeak final {
  public:

@@ -19,6 +19,10 @@ using RmsNormFunction = void (*)(const float* x, const float* weight, float epsi
 // scale NaN, so that it reaches the logits.
 using QuantizeRowFunction = void (*)(const float* x, int64_t size, const QuantizedRows& out);
 
+// The first row of a product's bf16 operand: out[i] = x[i] to nearest even, and zeros up to the
+// next multiple of 32. Any size.
+using RoundRowFunction = void (*)(const float* x, int64_t size, uint16_t* out);
+
 // out[i] = gate[i] / (1 + exp(−gate[i])) · up[i]. out may alias either.
 using SiluMulFunction = void (*)(const float* gate, const float* up, int64_t size, float* out);
 
@@ -42,6 +46,7 @@ using RopeFunction = void (*)(const float* cosine, const float* sine, float fact
 struct RowOps {
   RmsNormFunction rms_norm;
   QuantizeRowFunction quantize_row;
+  RoundRowFunction round_row;
   SiluMulFunction silu_mul;
   GeluTanhMulFunction gelu_tanh_mul;
   AddFunction add;

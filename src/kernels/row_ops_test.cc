@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "kernels/test_cases.h"
+#include "tensor/float16.h"
 
 namespace forerun {
 namespace {
@@ -205,6 +206,24 @@ TEST_P(RowOperations, QuantizeRowMarksABlockWithNaNOrInfinity) {
 
 // The exponential's argument errs by 2^-24 of |gate|, so the result does by that part of itself.
 // The exponential is clipped at 2^127, which leaves that part of a very negative gate.
+TEST_P(RowOperations, RoundsToBf16AsTheScalarDefinitionDoes) {
+  const std::vector<float> special = {
+      0.0f,      -0.0f,     1.0f,       kInfinity,     -kInfinity,
+      kNaN,      -kNaN,     0x1p-149f,  0x1p-126f,     0x1.fffffep127f,
+      0x1.01p0f, 0x1.03p0f, -0x1.01p0f, 0x1.010002p0f, 3.3e38f};
+  for (const int64_t size : {1, 15, 16, 31, 32, 45, 64, 576}) {
+    Random random(static_cast<uint32_t>(size));
+    std::vector<float> x = random.floats(size, -4.0f, 4.0f);
+    for (size_t i = 0; i < special.size() && size > 40; ++i) x[i * 2 + 3] = special[i];
+    const int64_t padded = (size + 31) / 32 * 32;
+    std::vector<uint16_t> out(padded + 1, 0x1234);
+    ops().round_row(x.data(), size, out.data());
+    for (int64_t i = 0; i < size; ++i) ASSERT_EQ(out[i], f32_to_bf16(x[i])) << x[i];
+    for (int64_t i = size; i < padded; ++i) ASSERT_EQ(out[i], 0);
+    ASSERT_EQ(out[padded], 0x1234);
+  }
+}
+
 void expect_silu_mul(float gate, float up, float out) {
   const double expected = gate / (1.0 + std::exp(-double{gate})) * up;
   const double tolerance = std::fabs(expected) * (2 * std::fabs(gate) + 8) * 0x1p-24 +

@@ -56,18 +56,30 @@ inline testing::AssertionResult same_bits(const float* actual, const float* expe
   return testing::AssertionSuccess();
 }
 
+// How matmul.h lets BF16 weights be multiplied.
+enum class Bf16Form { kFloats, kPairs, kTiles };
+constexpr Bf16Form kBf16Forms[] = {Bf16Form::kFloats, Bf16Form::kPairs, Bf16Form::kTiles};
+
 struct MatmulVariant {
   std::string name;
   MatmulFunction function;
+  Bf16Form bf16;
 };
+
+inline Bf16Form bf16_form(Isa isa) {
+  if (!kernel_table(isa).bf16_products) return Bf16Form::kFloats;
+  return isa == Isa::kAmx ? Bf16Form::kTiles : Bf16Form::kPairs;
+}
 
 // Every product this machine can run, and the tile form with its unit emulated, which is how the
 // AMX product is tested without one.
 inline std::vector<MatmulVariant> matmul_variants() {
   std::vector<MatmulVariant> variants;
   for (const Isa isa : available_isas()) {
-    variants.push_back({std::string(isa_name(isa)), kernel_table(isa).matmul});
-    if (isa == Isa::kAvx512) variants.push_back({"emulated_tiles", matmul_emulated_tiles});
+    variants.push_back({std::string(isa_name(isa)), kernel_table(isa).matmul, bf16_form(isa)});
+    if (isa == Isa::kAvx512) {
+      variants.push_back({"emulated_tiles", matmul_emulated_tiles, Bf16Form::kTiles});
+    }
   }
   return variants;
 }

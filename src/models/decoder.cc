@@ -38,8 +38,8 @@ std::array<int, kNumTaps> tap_layers(int num_layers) {
   return {std::min(1, last), num_layers / 2, last};
 }
 
-KvShape kv_shape(const ModelDescriptor& model) {
-  return {model.num_layers, model.num_kv_heads, model.head_dim, {}};
+KvShape kv_shape(const ModelDescriptor& model, KvType type) {
+  return {model.num_layers, model.num_kv_heads, model.head_dim, {}, type};
 }
 
 Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) {
@@ -52,6 +52,7 @@ Decoder::Operand Decoder::make_operand(int64_t rows, int64_t columns) {
   operand.scaled_sum = arena_.take(rows * blocks * sizeof(float));
   operand.half_sum = arena_.take(rows * blocks * 2 * sizeof(int16_t));
   operand.dense = arena_.take(rows * padded * sizeof(float));
+  operand.bf16 = arena_.take(rows * padded * sizeof(uint16_t));
   operand.quantized = {operand.values.as<int8_t>(),    operand.scale.as<float>(),
                        operand.sum.as<int32_t>(),      operand.scaled_sum.as<float>(),
                        operand.half_sum.as<int16_t>(), padded};
@@ -90,8 +91,9 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
   scratch_.resize(team.size());
   for (MemberScratch& scratch : scratch_) {
     scratch.attention = arena_.take(attention_scratch_bytes(model.head_dim));
+    // The widest type's; the step's pool says which it is.
     scratch.tail_pages =
-        arena_.take(2 * kPagesPerPartition * page_head_elements(model.head_dim) * sizeof(uint16_t));
+        arena_.take(2 * kPagesPerPartition * page_head_bytes(KvType::kF16, model.head_dim));
     scratch.tile_out = arena_.take(3 * kMaxQueryRows * padded * sizeof(float));
     scratch.gate_up = arena_.take(rows * 2 * kFfnChunk * sizeof(float));
     scratch.rows = make_operand(kRowsPreparedAlone, widest);
@@ -238,11 +240,14 @@ class Decoder::Region {
     }
   }
 
+  OperandForms forms_of(const PackedMatrix& weight) const { return d_.kernels_.forms_of(weight); }
+
   // Makes rows of `operand` ready for a product: fill(row, out) gives the floats, which are
-  // quantised when a weight wants it. Returns the operand to read: few rows, every member's own.
+  // quantised or rounded when a weight wants it. Returns the operand to read: few rows, every
+  // member's own.
   template <typename Fill>
-  const Operand& prepare_rows(Operand& shared, int64_t num_rows, int64_t columns, bool quantize,
-                              Fill fill) {
+  const Operand& prepare_rows(Operand& shared, int64_t num_rows, int64_t columns,
+                              OperandForms forms, Fill fill) {
     const bool alone = num_rows <= kRowsPreparedAlone;
     Operand& operand = alone ? scratch_.rows : shared;
     if (alone) {
@@ -253,17 +258,20 @@ class Decoder::Region {
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       float* dense = operand.dense.as<float>() + row * operand.dense_stride;
       fill(row, dense);
-      if (quantize) {
+      if (forms.int8) {
         ops_.quantize_row(dense, operand.quantized.columns, operand.quantized.from(row));
+      }
+      if (forms.bf16) {
+        ops_.round_row(dense, columns, operand.bf16.as<uint16_t>() + row * operand.dense_stride);
       }
     }
     if (!alone) d_.team_.barrier();
     return operand;
   }
 
-  const Operand& norm(const std::vector<float>& weight, bool quantize) {
+  const Operand& norm(const std::vector<float>& weight, OperandForms forms) {
     const Operand& operand =
-        prepare_rows(d_.normed_, num_rows_, model_.d_model, quantize, [&](int64_t row, float* out) {
+        prepare_rows(d_.normed_, num_rows_, model_.d_model, forms, [&](int64_t row, float* out) {
           ops_.rms_norm(hidden(row), weight.data(), model_.rms_epsilon, model_.d_model, out);
         });
     mark(StepPart::kNorm);
@@ -277,6 +285,8 @@ class Decoder::Region {
     args.quantized = x.quantized;
     args.dense = x.dense.as<float>();
     args.dense_stride = x.dense_stride;
+    args.bf16 = x.bf16.as<uint16_t>();
+    args.bf16_stride = x.dense_stride;
     args.num_rows = num_rows;
     args.out = out;
     args.out_stride = out_stride;
@@ -327,8 +337,7 @@ class Decoder::Region {
 
   void attention(int layer) {
     const LayerWeights& w = d_.weights_.layers[layer];
-    const bool quantize = w.q.is_quantized() || w.k.is_quantized() || w.v.is_quantized();
-    const Operand& x = norm(w.attention_norm, quantize);
+    const Operand& x = norm(w.attention_norm, forms_of(w.q) | forms_of(w.k) | forms_of(w.v));
     project(w, x);
     sync(StepPart::kQkv);
     rotate_and_store(layer);
@@ -339,7 +348,7 @@ class Decoder::Region {
       merge(plan(layer));
       d_.team_.barrier();
     }
-    const Operand& attended = attention_operand(w.attention_output.is_quantized());
+    const Operand& attended = attention_operand(forms_of(w.attention_output));
     mark(StepPart::kAttention);
     add_to_hidden(w.attention_output, attended, w.post_attention_norm, first_ffn_panel(w));
     sync(StepPart::kOutput);
@@ -400,9 +409,9 @@ class Decoder::Region {
     const RowGroup& group = d_.input_->groups[g];
     const int64_t slot = group.first_slot + row - d_.plans_[0].group_row(g);
     const int page = group.pages[slot / kPageTokens];
-    d_.kernels_.attention.store_key_value(key(row, head), value(row, head), model_.head_dim, slot,
-                                          d_.pool_->keys(page, layer, head),
-                                          d_.pool_->values(page, layer, head));
+    d_.attention_->store_key_value(key(row, head), value(row, head), model_.head_dim, slot,
+                                   d_.pool_->keys(page, layer, head),
+                                   d_.pool_->values(page, layer, head));
   }
 
   // Normalises a head where the model does, rotates it, and multiplies it by `factor`.
@@ -443,12 +452,12 @@ class Decoder::Region {
   };
   void fold(RowFold& row, int32_t partition, const AttentionState& part, const float* out) {
     if (partition % kRunPartitions == 0) close_run(row);
-    d_.kernels_.attention.merge(row.run, row.run_out, part.maximum, part.sum, out, model_.head_dim);
+    d_.attention_->merge(row.run, row.run_out, part.maximum, part.sum, out, model_.head_dim);
   }
   void close_run(RowFold& row) {
     if (row.run.sum == 0.0f) return;
-    d_.kernels_.attention.merge(row.whole, row.whole_out, row.run.maximum, row.run.sum, row.run_out,
-                                model_.head_dim);
+    d_.attention_->merge(row.whole, row.whole_out, row.run.maximum, row.run.sum, row.run_out,
+                         model_.head_dim);
     row.run = {};
   }
 
@@ -474,7 +483,7 @@ class Decoder::Region {
     for (int32_t p = unit.partition_begin; p < unit.partition_end; ++p) {
       pass.partition_begin = int64_t{p} * kPartitionTokens;
       find_pages(layer, unit, pass);
-      d_.kernels_.attention.pass(pass);
+      d_.attention_->pass(pass);
       for (int r = 0; r < unit.num_queries; ++r) {
         fold(folds[r], p, {pass.maximum[r], pass.sum[r]}, pass.out[r]);
       }
@@ -490,7 +499,7 @@ class Decoder::Region {
 
   void finish_row(int32_t group, int kv_head, int query_row, RowFold& row) {
     close_run(row);
-    d_.kernels_.attention.finish(row.whole, row.whole_out, model_.head_dim);
+    d_.attention_->finish(row.whole, row.whole_out, model_.head_dim);
     std::copy_n(row.whole_out, model_.head_dim,
                 attended(query_token(group, query_row), query_head(kv_head, query_row)));
   }
@@ -520,14 +529,15 @@ class Decoder::Region {
   void gather_page(int layer, const AttentionUnit& unit, int64_t position_page, int index,
                    AttentionPass& pass) {
     const RowGroup& group = d_.input_->groups[unit.group];
-    const int64_t elements = page_head_elements(model_.head_dim);
-    uint16_t* keys = scratch_.tail_pages.as<uint16_t>() + 2 * index * elements;
-    uint16_t* values = keys + elements;
+    const KvType type = d_.attention_->stored;
+    const int64_t bytes = page_head_bytes(type, model_.head_dim);
+    uint8_t* keys = scratch_.tail_pages.data() + 2 * index * bytes;
+    uint8_t* values = keys + bytes;
     const int64_t begin = position_page * kPageTokens;
     int token = unit.query_begin / model_.group_size();
     const auto copy = [&](int64_t position, int64_t slot) {
       const int page = group.pages[slot / kPageTokens];
-      copy_page_slot(d_.pool_->keys(page, layer, unit.kv_head),
+      copy_page_slot(type, d_.pool_->keys(page, layer, unit.kv_head),
                      d_.pool_->values(page, layer, unit.kv_head), slot % kPageTokens, keys, values,
                      position % kPageTokens, model_.head_dim);
     };
@@ -575,10 +585,10 @@ class Decoder::Region {
     }
   }
 
-  const Operand& attention_operand(bool quantize) {
-    if (!quantize) return d_.attended_;
+  const Operand& attention_operand(OperandForms forms) {
+    if (!forms.int8 && !forms.bf16) return d_.attended_;
     const int64_t columns = model_.q_dim();
-    return prepare_rows(d_.attended_, num_rows_, columns, true, [&](int64_t row, float* out) {
+    return prepare_rows(d_.attended_, num_rows_, columns, forms, [&](int64_t row, float* out) {
       const float* source = attended(row, 0);
       if (out != source) std::copy_n(source, columns, out);
     });
@@ -588,12 +598,12 @@ class Decoder::Region {
 
   void feed_forward(int layer) {
     const LayerWeights& w = d_.weights_.layers[layer];
-    const Operand& x = norm(w.ffn_norm, w.gate.is_quantized() || w.up.is_quantized());
-    const bool quantize = w.down.is_quantized();
+    const Operand& x = norm(w.ffn_norm, forms_of(w.gate) | forms_of(w.up));
+    const OperandForms forms = forms_of(w.down);
     const Range chunks = mine(ffn_chunks());
     for (int64_t chunk = chunks.begin; chunk < chunks.end; ++chunk) {
       gate_and_up(w, x, chunk, chunk + 1 == chunks.end);
-      activate(chunk, quantize);
+      activate(chunk, forms);
     }
     d_.team_.barrier();
     add_to_hidden(w.down, d_.activated_, w.post_ffn_norm, first_layer_panel(layer + 1));
@@ -615,7 +625,7 @@ class Decoder::Region {
     d_.kernels_.matmul(args);
   }
 
-  void activate(int64_t chunk, bool quantize) {
+  void activate(int64_t chunk, OperandForms forms) {
     const auto gated_mul =
         model_.activation == Activation::kSilu ? ops_.silu_mul : ops_.gelu_tanh_mul;
     const QuantizedRows& quantized = d_.activated_.quantized;
@@ -624,7 +634,12 @@ class Decoder::Region {
       const float* gate = scratch_.gate_up.as<float>() + row * 2 * kFfnChunk;
       float* out = d_.activated_.dense.as<float>() + row * d_.act_stride_ + chunk * kFfnChunk;
       gated_mul(gate, gate + kFfnChunk, kFfnChunk, out);
-      if (!quantize) continue;
+      if (forms.bf16) {
+        ops_.round_row(
+            out, std::min(kFfnChunk, model_.d_ff - chunk * kFfnChunk),
+            d_.activated_.bf16.as<uint16_t>() + row * d_.act_stride_ + chunk * kFfnChunk);
+      }
+      if (!forms.int8) continue;
       const int64_t block = row * blocks + chunk;
       ops_.quantize_row(out, kFfnChunk,
                         {quantized.values + row * quantized.columns + chunk * kFfnChunk,
@@ -645,7 +660,7 @@ class Decoder::Region {
     if (rows.empty()) return;
     const PackedMatrix& weight = d_.weights_.output;
     const auto num_rows = static_cast<int64_t>(rows.size());
-    const Operand& x = prepare_rows(d_.normed_, num_rows, model_.d_model, weight.is_quantized(),
+    const Operand& x = prepare_rows(d_.normed_, num_rows, model_.d_model, forms_of(weight),
                                     [&](int64_t i, float* out) {
                                       ops_.rms_norm(hidden(rows[i]), d_.weights_.output_norm.data(),
                                                     model_.rms_epsilon, model_.d_model, out);
@@ -682,6 +697,7 @@ void Decoder::step(const StepInput& input, KvPool& pool) {
   prepare(input, pool);
   input_ = &input;
   pool_ = &pool;
+  attention_ = &kernels_.attention(pool.shape().type);
   if (profiling_) profile_[static_cast<size_t>(StepPart::kPrepare)] += now_seconds() - begin;
   team_.run([&](int member) { Region(*this, member).run(); });
 }

@@ -29,7 +29,7 @@ constexpr std::array<std::string_view, 8> kStepPartNames = {
 std::array<int, kNumTaps> tap_layers(int num_layers);
 
 // What a page of the model's keys and values holds; no side arrays.
-KvShape kv_shape(const ModelDescriptor& model);
+KvShape kv_shape(const ModelDescriptor& model, KvType type);
 
 // The shared decoder: tokens in, logits out, keys and values into the pool. One step at a time, on
 // the calling thread and its team; nothing is allocated after construction.
@@ -45,7 +45,8 @@ class Decoder final {
           Team& team, Limits limits);
 
   // Runs one forward pass. Every token id is in the vocabulary, every page in the pool, and the
-  // pages cover the groups' slots (CHECKed: the engine has validated requests before).
+  // pages cover the groups' slots (CHECKed: the engine has validated requests before). The pool
+  // says how keys and values are stored.
   void step(const StepInput& input, KvPool& pool);
 
   // Logits of the i-th of the last step's logit_rows: [vocab_size], overwritten by the next step.
@@ -88,17 +89,18 @@ class Decoder final {
   // Per step.
   const StepInput* input_ = nullptr;
   KvPool* pool_ = nullptr;
-  std::vector<int64_t> positions_;  // [rows]
-  std::vector<int32_t> row_group_;  // [rows]
-  std::vector<Range> page_rows_;    // the rows again, those of one group and page together
+  const AttentionOps* attention_ = nullptr;  // for the pool's type
+  std::vector<int64_t> positions_;           // [rows]
+  std::vector<int32_t> row_group_;           // [rows]
+  std::vector<Range> page_rows_;             // the rows again, those of one group and page together
 
-  // Activations, all of them in the arena. "Operand" pieces hold a product's left side, quantised
-  // and as floats.
+  // Activations, all of them in the arena. "Operand" pieces hold a product's left side: as floats,
+  // and where a weight reads them so quantised or rounded to bf16.
   Arena arena_;
   struct Operand {
-    ArenaPiece values, scale, sum, scaled_sum, half_sum, dense;
+    ArenaPiece values, scale, sum, scaled_sum, half_sum, dense, bf16;
     QuantizedRows quantized;
-    int64_t dense_stride = 0;
+    int64_t dense_stride = 0;  // of bf16 too
   };
   Operand make_operand(int64_t rows, int64_t columns);
 

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <map>
 #include <numeric>
+#include <optional>
+#include <tuple>
 
 #include "base/json.h"
 #include "base/philox.h"
@@ -74,8 +76,10 @@ std::vector<std::pair<std::string, TinyModelConfig>> families(DType matrix_type)
 // A decoder over a tiny model, with a pool and a page list that is not in order.
 class Harness {
  public:
-  Harness(const TinyModelConfig& config, Isa isa, int num_threads = 2, int num_pages = 64)
+  Harness(const TinyModelConfig& config, Isa isa, int num_threads = 2,
+          std::optional<KvType> type = std::nullopt)
       : team_(num_threads), bytes_(make_tiny_model(config)) {
+    constexpr int kNumPages = 64;
     Result<Gguf> file = Gguf::parse(bytes_, "tiny");
     CHECK(file.ok(), file.error().message);
     Result<std::unique_ptr<Model>> model = Model::load(std::move(*file), team_);
@@ -84,9 +88,9 @@ class Harness {
     const ModelDescriptor& d = model_->descriptor();
     decoder_ = std::make_unique<Decoder>(d, model_->weights(), kernel_table(isa), team_,
                                          Decoder::Limits{.max_rows = 512, .max_logit_rows = 512});
-    pool_ =
-        std::make_unique<KvPool>(KvShape{d.num_layers, d.num_kv_heads, d.head_dim, {}}, num_pages);
-    for (int i = 0; i < num_pages; ++i) pages_.push_back((i * 7 + 3) % num_pages);
+    const KvShape shape = kv_shape(d, type.value_or(kernel_table(isa).kv_type));
+    pool_ = std::make_unique<KvPool>(shape, kNumPages);
+    for (int i = 0; i < kNumPages; ++i) pages_.push_back((i * 7 + 3) % kNumPages);
   }
 
   const ModelDescriptor& descriptor() const { return model_->descriptor(); }
@@ -148,9 +152,44 @@ class OnEveryIsa : public testing::TestWithParam<Isa> {};
 INSTANTIATE_TEST_SUITE_P(Isa, OnEveryIsa, testing::ValuesIn(available_isas()),
                          [](const auto& info) { return std::string(isa_name(info.param)); });
 
-// f32 weights: what is left is the f16 cache and, with bf16 attention, bf16 products.
+// An instruction set with one type of keys and values.
+class OnEveryKvType : public testing::TestWithParam<std::tuple<Isa, KvType>> {
+ protected:
+  Isa isa() const { return std::get<0>(GetParam()); }
+  KvType type() const { return std::get<1>(GetParam()); }
+  Harness harness(const TinyModelConfig& config, int num_threads = 2) const {
+    return {config, isa(), num_threads, type()};
+  }
+  // The families whose bits are compared: all of them with the type that is the instruction set's
+  // own; with another, and by plain loops, which are slow, one with windows and soft-caps.
+  std::vector<std::pair<std::string, TinyModelConfig>> families_to_compare() const {
+    auto all = families(DType::kQ8_0);
+    if (isa() != Isa::kGeneric && type() == kernel_table(isa()).kv_type) return all;
+    std::erase_if(all, [](const auto& family) { return family.first != "tiny_gemma2"; });
+    CHECK(all.size() == 1, "the golden models have tiny_gemma2");
+    return all;
+  }
+  // Every fourth for plain loops.
+  std::vector<int> as_many_as_are_quick(const std::vector<int>& all) const {
+    std::vector<int> some;
+    for (size_t i = 0; i < all.size(); i += isa() == Isa::kGeneric ? 4 : 1) some.push_back(all[i]);
+    return some;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(IsaAndType, OnEveryKvType,
+                         testing::Combine(testing::ValuesIn(available_isas()),
+                                          testing::ValuesIn(kKvTypes)),
+                         [](const auto& info) {
+                           return std::string(isa_name(std::get<0>(info.param))) + "_" +
+                                  std::string(kv_type_name(std::get<1>(info.param)));
+                         });
+
+// f32 weights: what is left is how keys and values are stored and, with bf16 dot products, theirs.
+float tolerance(KvType type) {
+  return type == KvType::kF16 ? 0.02f : 0.15f;
+}
 float tolerance(Isa isa) {
-  return isa >= Isa::kAvx512Vnni && has_bf16_dot() ? 0.15f : 0.02f;
+  return tolerance(kernel_table(isa).kv_type);
 }
 
 // The largest difference to the logits of some positions.
@@ -166,30 +205,29 @@ float largest_difference(const std::vector<std::vector<float>>& logits, const Js
   return largest;
 }
 
-// Narrower, so that a feature left out shows (the least of them by 0.03).
-float family_tolerance(Isa isa) {
-  return isa >= Isa::kAvx512Vnni && has_bf16_dot() ? 0.04f : 0.004f;
+// With f16 narrow enough that a feature left out shows (the least of them by 0.03); the other types
+// round that much themselves.
+float family_tolerance(KvType type) {
+  return type == KvType::kF16 ? 0.004f : 0.06f;
 }
 
-TEST_P(OnEveryIsa, TinyModelsGiveTheLogitsOfTransformers) {
+TEST_P(OnEveryKvType, TinyModelsGiveTheLogitsOfTransformers) {
   const std::vector<int32_t> tokens = tiny_golden()["token_ids"];
   for (const auto& [name, golden] : tiny_golden()["configs"].items()) {
-    Harness harness(golden_config(name), GetParam());
-    const auto logits = harness.run_chain(tokens, tokens.size());
+    const auto logits = harness(golden_config(name)).run_chain(tokens, tokens.size());
     const float largest = largest_difference(logits, golden["logits"]);
     RecordProperty("max_difference_" + name, std::to_string(largest));
-    EXPECT_LT(largest, tolerance(GetParam())) << name;
+    EXPECT_LT(largest, tolerance(type())) << name;
   }
 }
 
-TEST_P(OnEveryIsa, TinyFamiliesGiveTheLogitsOfTransformers) {
+TEST_P(OnEveryKvType, TinyFamiliesGiveTheLogitsOfTransformers) {
   const std::vector<int32_t> tokens = family_golden()["token_ids"];
   for (const auto& [name, config] : families(DType::kF32)) {
-    Harness harness(config, GetParam());
-    const auto logits = harness.run_chain(tokens, tokens.size());
+    const auto logits = harness(config).run_chain(tokens, tokens.size());
     const float largest = largest_difference(logits, family_golden()["models"][name]["logits"]);
     RecordProperty("max_difference_" + name, std::to_string(largest));
-    EXPECT_LT(largest, family_tolerance(GetParam())) << name;
+    EXPECT_LT(largest, family_tolerance(type())) << name;
   }
 }
 
@@ -244,8 +282,9 @@ std::vector<float> last_logits(const TensorSource& tensors, const ModelDescripto
   Team team(2);
   const Result<ModelWeights> weights = load_weights(tensors, model, team);
   CHECK(weights.ok(), weights.error().message);
-  Decoder decoder(model, *weights, kernel_table(available_isas().back()), team, {});
-  KvPool pool(kv_shape(model), 4);
+  const KernelTable& kernels = kernel_table(available_isas().back());
+  Decoder decoder(model, *weights, kernels, team, {});
+  KvPool pool(kv_shape(model, kernels.kv_type), 4);
   const std::vector<int32_t> pages = {0, 1, 2, 3};
   const std::vector<RowGroup> groups = {{static_cast<int>(tokens.size()), 0, pages, nullptr}};
   const auto last = static_cast<int32_t>(tokens.size() - 1);
@@ -293,8 +332,12 @@ TEST_P(OnEveryIsa, TapGivesTheStatesOfTransformers) {
 }
 
 TEST_P(OnEveryIsa, ChunkingChangesNoBit) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
-                            DType::kIQ4_NL, DType::kQ2_K, DType::kQ4_K, DType::kQ6_K}) {
+  std::vector<DType> dtypes = {DType::kBF16, DType::kQ4_K};
+  if (GetParam() != Isa::kGeneric) {
+    dtypes.insert(dtypes.end(), {DType::kF32, DType::kF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
+                                 DType::kIQ4_NL, DType::kQ2_K, DType::kQ6_K});
+  }
+  for (const DType dtype : dtypes) {
     TinyModelConfig config;
     config.head_dim = 32;
     config.matrix_type = dtype;
@@ -313,23 +356,35 @@ TEST_P(OnEveryIsa, ChunkingChangesNoBit) {
   }
 }
 
+TEST_P(OnEveryKvType, ChunkingChangesNoBit) {
+  TinyModelConfig config;
+  config.head_dim = 32;
+  config.matrix_type = DType::kQ4_0;
+  Harness chunked = harness(config);
+  const auto tokens = random_tokens(300, config.vocab_size, 7);
+  const auto whole = chunked.run_chain(tokens, 300);
+  for (const size_t chunk : {1u, 17u, 129u}) {
+    EXPECT_EQ(chunked.run_chain(tokens, chunk), whole) << "in chunks of " << chunk;
+  }
+}
+
 // Windows shorter than the sequence, biases, norms and caps: however a step is cut and dealt.
-TEST_P(OnEveryIsa, FamiliesChangeNoBitInChunksTeamsAndBatches) {
-  for (const auto& [name, config] : families(DType::kQ8_0)) {
+TEST_P(OnEveryKvType, FamiliesChangeNoBitInChunksTeamsAndBatches) {
+  for (const auto& [name, config] : families_to_compare()) {
     const auto tokens = random_tokens(300, config.vocab_size, 7);
-    Harness harness(config, GetParam());
-    const auto whole = harness.run_chain(tokens, 300);
+    Harness family = harness(config);
+    const auto whole = family.run_chain(tokens, 300);
     for (const size_t chunk : {1u, 129u}) {
-      ASSERT_EQ(harness.run_chain(tokens, chunk), whole) << name << " in chunks of " << chunk;
+      ASSERT_EQ(family.run_chain(tokens, chunk), whole) << name << " in chunks of " << chunk;
     }
-    ASSERT_EQ(Harness(config, GetParam(), /*num_threads=*/3).run_chain(tokens, 300), whole) << name;
+    ASSERT_EQ(harness(config, /*num_threads=*/3).run_chain(tokens, 300), whole) << name;
 
     const auto other = random_tokens(40, config.vocab_size, 2);
-    const auto expected_other = harness.run_chain(other, 40);
+    const auto expected_other = family.run_chain(other, 40);
     std::vector<int32_t> together(tokens);
     together.insert(together.end(), other.begin(), other.end());
-    const std::span<const int32_t> pages = harness.pages();
-    const auto logits = harness.run(
+    const std::span<const int32_t> pages = family.pages();
+    const auto logits = family.run(
         together, {{300, 0, pages.first(10), nullptr}, {40, 0, pages.subspan(10, 4), nullptr}});
     ASSERT_TRUE(std::equal(whole.begin(), whole.end(), logits.begin())) << name;
     ASSERT_TRUE(std::equal(expected_other.begin(), expected_other.end(), logits.begin() + 300))
@@ -357,63 +412,64 @@ TEST_P(OnEveryIsa, ChunkingChangesNoBitOfAWindowOverManyPartitions) {
 
 // One layer that sees 24 positions says the same of them wherever they stand: rotations tell
 // distances only.
-TEST_P(OnEveryIsa, AWindowHidesWhatIsBeforeIt) {
-  Harness harness(windowed_config(/*num_layers=*/1, 24), GetParam());
+TEST_P(OnEveryKvType, AWindowHidesWhatIsBeforeIt) {
+  Harness windowed = harness(windowed_config(/*num_layers=*/1, 24));
   const auto tokens = random_tokens(600, 320, 10);
-  const auto logits = harness.run_chain(tokens, 512);
+  const auto logits = windowed.run_chain(tokens, 512);
   for (const int64_t position : {23, 24, 255, 256, 270, 279, 280, 530, 599}) {
     const std::vector<int32_t> seen(tokens.begin() + position - 23, tokens.begin() + position + 1);
-    const auto expected = harness.run_chain(seen, 24).back();
+    const auto expected = windowed.run_chain(seen, 24).back();
     for (size_t i = 0; i < expected.size(); ++i) {
-      ASSERT_NEAR(logits[position][i], expected[i], tolerance(GetParam())) << position;
+      ASSERT_NEAR(logits[position][i], expected[i], tolerance(type())) << position;
     }
   }
 }
 
 // Nothing of a page that lies before the window is read.
-TEST_P(OnEveryIsa, PagesBeforeTheWindowMayHoldAnything) {
-  Harness harness(windowed_config(/*num_layers=*/2, 24), GetParam());
-  const ModelDescriptor& d = harness.descriptor();
+TEST_P(OnEveryKvType, PagesBeforeTheWindowMayHoldAnything) {
+  Harness windowed = harness(windowed_config(/*num_layers=*/2, 24));
+  const ModelDescriptor& d = windowed.descriptor();
   const auto tokens = random_tokens(301, 320, 11);
-  const auto expected = harness.run_chain(tokens, 301).back();
-  const auto& pages = harness.pages();
+  const auto expected = windowed.run_chain(tokens, 301).back();
+  const auto& pages = windowed.pages();
+  KvPool& pool = windowed.pool();
   for (int64_t page = 0; page < (300 - 23) / kPageTokens; ++page) {
     for (int layer = 0; layer < d.num_layers; ++layer) {
-      const int64_t elements = 2 * d.num_kv_heads * page_head_elements(d.head_dim);
-      std::fill_n(harness.pool().keys(pages[page], layer, 0), elements, uint16_t{0x7fff});  // NaN
+      const int64_t bytes = 2 * d.num_kv_heads * page_head_bytes(type(), d.head_dim);
+      // NaN, of elements or of scales
+      std::fill_n(pool.keys(static_cast<int>(pages[page]), layer, 0), bytes, uint8_t{0xff});
     }
   }
-  EXPECT_EQ(harness.run({tokens.back()}, {{1, 300, pages, nullptr}})[0], expected);
+  EXPECT_EQ(windowed.run({tokens.back()}, {{1, 300, pages, nullptr}})[0], expected);
 }
 
-TEST_P(OnEveryIsa, TeamSizeChangesNoBit) {
+TEST_P(OnEveryKvType, TeamSizeChangesNoBit) {
   TinyModelConfig config;
   config.head_dim = 32;
   config.matrix_type = DType::kQ4_1;
   const auto tokens = random_tokens(290, config.vocab_size, 8);
-  Harness alone(config, GetParam(), /*num_threads=*/1);
-  const auto expected = alone.run_chain(tokens, 290);
+  const auto expected = harness(config, /*num_threads=*/1).run_chain(tokens, 290);
   for (const int threads : {2, 3, 5}) {
-    Harness harness(config, GetParam(), threads);
-    EXPECT_EQ(harness.run_chain(tokens, 290), expected) << threads << " threads, one step";
-    EXPECT_EQ(harness.run_chain(tokens, 1), expected) << threads << " threads, token by token";
+    Harness shared = harness(config, threads);
+    EXPECT_EQ(shared.run_chain(tokens, 290), expected) << threads << " threads, one step";
+    EXPECT_EQ(shared.run_chain(tokens, 1), expected) << threads << " threads, token by token";
   }
 }
 
-TEST_P(OnEveryIsa, NeighboursInABatchChangeNoBit) {
+TEST_P(OnEveryKvType, NeighboursInABatchChangeNoBit) {
   TinyModelConfig config;
   config.head_dim = 32;
   config.matrix_type = DType::kQ4_0;
   const auto first = random_tokens(270, config.vocab_size, 1);
   const auto second = random_tokens(40, config.vocab_size, 2);
-  Harness harness(config, GetParam());
-  const auto expected_first = harness.run_chain(first, 270);
-  const auto expected_second = harness.run_chain(second, 40);
+  Harness batch = harness(config);
+  const auto expected_first = batch.run_chain(first, 270);
+  const auto expected_second = batch.run_chain(second, 40);
 
-  const std::span<const int32_t> pages = harness.pages();
+  const std::span<const int32_t> pages = batch.pages();
   std::vector<int32_t> tokens(first);
   tokens.insert(tokens.end(), second.begin(), second.end());
-  const auto together = harness.run(
+  const auto together = batch.run(
       tokens, {{270, 0, pages.first(10), nullptr}, {40, 0, pages.subspan(10, 4), nullptr}});
   EXPECT_TRUE(std::equal(expected_first.begin(), expected_first.end(), together.begin()));
   EXPECT_TRUE(std::equal(expected_second.begin(), expected_second.end(), together.begin() + 270));
@@ -459,20 +515,20 @@ void expect_tree_is_plain(Harness& harness, const Tree& tree, int committed) {
   const int64_t vocab_size = harness.descriptor().vocab_size;
   const auto prompt = random_tokens(committed, vocab_size, 3);
   const auto draft = random_tokens(static_cast<int>(tree.parents.size()), vocab_size, 5);
-  std::vector<std::vector<std::vector<float>>> expected;
-  for (const auto& path : tree.paths) {
-    std::vector<int32_t> tokens(prompt);
-    for (const int row : path) tokens.push_back(draft[row]);
-    const auto logits = harness.run_chain(tokens, 512);
-    expected.emplace_back(logits.end() - static_cast<int64_t>(path.size()), logits.end());
-  }
   const auto neighbour = random_tokens(3, vocab_size, 6);
   const auto expected_neighbour = harness.run_chain(neighbour, 3);
+  const std::span<const int32_t> pages = harness.pages();
+  harness.run_chain(prompt, 512);
+  std::vector<std::vector<std::vector<float>>> expected;
+  for (const auto& path : tree.paths) {
+    std::vector<int32_t> tokens;
+    for (const int row : path) tokens.push_back(draft[row]);
+    expected.push_back(
+        harness.run(tokens, {{static_cast<int>(tokens.size()), committed, pages, nullptr}}));
+  }
 
-  if (committed > 0) harness.run_chain(prompt, 512);
   std::vector<int32_t> tokens(draft);
   tokens.insert(tokens.end(), neighbour.begin(), neighbour.end());
-  const std::span<const int32_t> pages = harness.pages();
   const auto together =
       harness.run(tokens, {{static_cast<int>(draft.size()), committed, pages, tree.parents.data()},
                            {3, 0, pages.last(1), nullptr}});
@@ -486,59 +542,62 @@ void expect_tree_is_plain(Harness& harness, const Tree& tree, int committed) {
 }
 
 // Every place the tree's first row can have in a page, and around the edge of a partition.
-TEST_P(OnEveryIsa, TreeRowsGiveTheBitsOfThePlainRun) {
-  Harness harness(tree_config(), GetParam());
+TEST_P(OnEveryKvType, TreeRowsGiveTheBitsOfThePlainRun) {
+  Harness plain = harness(tree_config());
   //      0          a root chain 0-1-2, a sibling branch 3-4 under 0, a second root 5-6-7
   const Tree tree = {{-1, 0, 1, 0, 3, -1, 5, 6}, {{0, 1, 2}, {0, 3, 4}, {5, 6, 7}}};
-  for (int committed = 0; committed <= 34; ++committed) {
-    expect_tree_is_plain(harness, tree, committed);
-  }
-  for (int committed = 246; committed <= 258; ++committed) {
-    expect_tree_is_plain(harness, tree, committed);
+  std::vector<int> places;
+  for (int i = 0; i <= 34; ++i) places.push_back(i);
+  for (int i = 246; i <= 258; ++i) places.push_back(i);
+  for (const int committed : as_many_as_are_quick(places)) {
+    expect_tree_is_plain(plain, tree, committed);
   }
 }
 
-TEST_P(OnEveryIsa, TreeRowsOfFamiliesGiveTheBitsOfThePlainRun) {
+TEST_P(OnEveryKvType, TreeRowsOfFamiliesGiveTheBitsOfThePlainRun) {
   const Tree tree = branching_tree(/*depth=*/5, /*every=*/3);
-  for (const auto& [name, config] : families(DType::kQ8_0)) {
+  for (const auto& [name, config] : families_to_compare()) {
     if (config.keys.value("attention.sliding_window", 0) == 0) continue;
     SCOPED_TRACE(name);
-    Harness harness(config, GetParam());
-    for (const int committed : {20, 253, 279}) expect_tree_is_plain(harness, tree, committed);
+    Harness family = harness(config);
+    for (const int committed : {20, 253, 279}) expect_tree_is_plain(family, tree, committed);
   }
+}
+
+TEST_P(OnEveryIsa, TreeRowsOfAWindowOverManyPartitionsGiveTheBitsOfThePlainRun) {
   Harness harness(windowed_config(/*num_layers=*/1, 700), GetParam());
-  expect_tree_is_plain(harness, tree, /*committed=*/1022);
+  expect_tree_is_plain(harness, branching_tree(/*depth=*/5, /*every=*/3), /*committed=*/1022);
 }
 
 // Deeper than a page, so that a path's own positions cross a page's edge, and a partition's.
-TEST_P(OnEveryIsa, DeepTreesGiveTheBitsOfThePlainRun) {
-  Harness harness(tree_config(), GetParam());
+TEST_P(OnEveryKvType, DeepTreesGiveTheBitsOfThePlainRun) {
+  Harness plain = harness(tree_config());
   const Tree tree = branching_tree(/*depth=*/36, /*every=*/7);
-  for (const int committed : {0, 1, 28, 31, 32, 33, 215, 225, 255, 256}) {
-    expect_tree_is_plain(harness, tree, committed);
+  for (const int committed : as_many_as_are_quick({0, 1, 28, 31, 32, 33, 215, 225, 255, 256})) {
+    expect_tree_is_plain(plain, tree, committed);
   }
 }
 
 // After a path is accepted and its keys and values are moved to their places, the sequence goes on
 // as one that was never drafted.
-TEST_P(OnEveryIsa, AnAcceptedPathGoesOnAsThePlainRun) {
-  Harness harness(tree_config(), GetParam());
-  const ModelDescriptor& d = harness.descriptor();
+TEST_P(OnEveryKvType, AnAcceptedPathGoesOnAsThePlainRun) {
+  Harness plain = harness(tree_config());
+  const ModelDescriptor& d = plain.descriptor();
   const Tree tree = branching_tree(/*depth=*/5, /*every=*/2);
   const auto draft = random_tokens(static_cast<int>(tree.parents.size()), d.vocab_size, 5);
   const int32_t next = 17;
   std::vector<int> offsets;
   for (int i = 1; i <= 33; ++i) offsets.push_back(i);
   for (int i = 248; i <= 257; ++i) offsets.push_back(i);
-  for (const int committed : offsets) {
+  for (const int committed : as_many_as_are_quick(offsets)) {
     const std::vector<int>& path = tree.paths[committed % tree.paths.size()];
     std::vector<int32_t> tokens = random_tokens(committed, d.vocab_size, 3);
-    KvCache cache({d.num_layers, d.num_kv_heads, d.head_dim, {}}, /*num_pages=*/16);
+    KvCache cache(kv_shape(d, type()), /*num_pages=*/16);
     KvSequence sequence;
     ASSERT_TRUE(cache.reserve(sequence, committed + static_cast<int64_t>(draft.size())));
-    harness.run_in(cache.pool(), tokens, {{committed, 0, sequence.pages, nullptr}});
+    plain.run_in(cache.pool(), tokens, {{committed, 0, sequence.pages, nullptr}});
     cache.commit(sequence, tokens);
-    harness.run_in(
+    plain.run_in(
         cache.pool(), draft,
         {{static_cast<int>(draft.size()), committed, sequence.pages, tree.parents.data()}});
     std::vector<int64_t> slots;
@@ -551,9 +610,9 @@ TEST_P(OnEveryIsa, AnAcceptedPathGoesOnAsThePlainRun) {
     const auto position = static_cast<int64_t>(tokens.size());
     ASSERT_TRUE(cache.reserve(sequence, position + 1));
     const auto logits =
-        harness.run_in(cache.pool(), {next}, {{1, position, sequence.pages, nullptr}});
+        plain.run_in(cache.pool(), {next}, {{1, position, sequence.pages, nullptr}});
     tokens.push_back(next);
-    ASSERT_EQ(logits[0], harness.run_chain(tokens, 512).back()) << committed << " committed";
+    ASSERT_EQ(logits[0], plain.run_chain(tokens, 512).back()) << committed << " committed";
   }
 }
 
@@ -578,7 +637,7 @@ TEST_P(OnEveryIsa, SmolLm2GivesTheLogitsOfTransformers) {
   const ModelDescriptor& d = (*model)->descriptor();
   Decoder decoder(d, (*model)->weights(), kernel_table(GetParam()), team,
                   {.max_rows = 128, .max_logit_rows = 128});
-  KvPool pool({d.num_layers, d.num_kv_heads, d.head_dim, {}}, 4);
+  KvPool pool(kv_shape(d, kernel_table(GetParam()).kv_type), 4);
   const std::vector<int32_t> pages = {0, 1, 2, 3};
   std::vector<int32_t> rows(tokens.size());
   std::iota(rows.begin(), rows.end(), 0);

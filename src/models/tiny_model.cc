@@ -104,6 +104,11 @@ std::vector<uint8_t> store(DType dtype, const std::vector<float>& values) {
         std::memcpy(out + i * 2, &half, 2);
         break;
       }
+      case DType::kBF16: {
+        const uint16_t half = f32_to_bf16(values[i]);
+        std::memcpy(out + i * 2, &half, sizeof(half));
+        break;
+      }
       default:
         quantize_block(*find_quant_traits(dtype), &values[i],
                        out + i / type.block_elements * type.block_bytes);

@@ -56,10 +56,6 @@ constexpr std::string_view kPrefixes[] = {"model.", "language_model.model.",
 // Panels packed by one team member at a time: small enough that all finish together.
 constexpr int64_t kPanelsPerJob = 16;
 
-bool has_packed_layout(DType dtype) {
-  return dtype != DType::kBF16;
-}
-
 // A matrix that is to be packed.
 struct PackedTensor {
   PackedMatrix* matrix;
@@ -166,11 +162,6 @@ class Loader {
             const std::vector<int32_t>& row_order = {}) {
     TensorView view = find(name, {rows, columns});
     if (view.data == nullptr) return;
-    if (!has_packed_layout(view.dtype)) {
-      fail(file_.path() + ": " + name + " is " + std::string(traits(view.dtype).name) +
-           ", which the engine does not multiply (quantise the original again)");
-      return;
-    }
     view.data += part.begin * row_bytes(view.dtype, columns);
     view.shape[0] = part.end - part.begin;
     matrices_.push_back({&out, view, row_order.empty() ? nullptr : row_order.data(),

@@ -60,6 +60,17 @@ class BenchEngine(forerun.TestCase):
         self.assertTrue(document["machine"]["processor"])
         self.assertEqual(document["model"], "tiny")
 
+    def test_counts_the_bytes_of_int8_keys_and_values(self):
+        result = self.bench("--batch", 2, "--verify", 3, "--json", "--kv-type", "int8")
+        document = json.loads(result.stdout)
+        self.assertEqual(document["kv_type"], "int8")
+        [decode] = document["decode"]
+        # A byte for each of 16 dimensions and four for their scale, of keys and of values.
+        token_bytes = 2 * tiny_model.LAYERS * tiny_model.HEADS * (16 + 4)
+        read = document["weight_bytes"] + 2 * 70 * token_bytes
+        self.assertAlmostEqual(decode["gb_s"], read / (decode["ms"] * 1e6), places=6)
+        self.assertEqual(document["memory"]["kv_pool_bytes"], 8 * tiny_model.CONTEXT * token_bytes)
+
     def test_sizes_that_cannot_be(self):
         for arguments, sentence in {
             ("--depth", "300"): "--depth and --verify reach 316 tokens; the model's context is 256",
@@ -119,6 +130,17 @@ class BenchPerplexity(forerun.TestCase):
         again = self.perplexity("-", "--json", stdin=text.read_text())
         self.assertEqual(json.loads(again.stdout)["perplexity"], document["perplexity"])
 
+    def test_types_of_keys_and_values(self):
+        text = self.write("text.txt", "The tide rises, the tide falls, the twilight darkens.\n")
+        seen = set()
+        for kv_type in ("f16", "bf16", "int8"):
+            document = json.loads(self.perplexity(text, "--json", "--kv-type", kv_type).stdout)
+            self.assertEqual(document["kv_type"], kv_type)
+            seen.add(document["perplexity"])
+        self.assertEqual(len(seen), 3)
+        line = self.perplexity(text, "--kv-type", "int8").stdout
+        self.assertIn(", keys and values int8\n", line)
+
     def test_tells_a_terminal_how_far_it_is(self):
         text = self.write("text.txt", "The tide rises, the tide falls, the twilight darkens.")
         arguments = ("bench", "perplexity", self.model, "--text", text, "--window", 16)
@@ -156,9 +178,9 @@ class BenchScore(forerun.TestCase):
         super().setUp()
         self.model = self.write("tiny.gguf", tiny_model.model())
 
-    def score(self, *lines, **more):
+    def score(self, *lines, options=(), **more):
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        return forerun.run("bench", "score", self.model, "--requests", "-", "--json",
+        return forerun.run("bench", "score", self.model, "--requests", "-", "--json", *options,
                            stdin=text, **more)
 
     def requests(self, *lines):
@@ -179,6 +201,15 @@ class BenchScore(forerun.TestCase):
         [less] = self.requests({"context": [ord(c) for c in "tide"], "continuation": other})
         self.assertFalse(less["greedy"])
         self.assertLess(less["logprob"], whole["logprob"])
+
+    def test_types_of_keys_and_values(self):
+        line = {"context": "The tide", "continuation": " rises."}
+        scores = set()
+        for kv_type in ("f16", "bf16", "int8"):
+            document = json.loads(self.score(line, options=("--kv-type", kv_type)).stdout)
+            self.assertTrue(document["system_fingerprint"].endswith(f"-kv_{kv_type}"))
+            scores.add(document["requests"][0]["logprob"])
+        self.assertEqual(len(scores), 3)
 
     def test_parts_add_up(self):
         whole, first, second = self.requests(

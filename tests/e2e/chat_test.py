@@ -64,6 +64,13 @@ class ChatInPipe(ChatTest):
         self.assertEqual(set(chat.stdout), set("AB\n"))
         self.assertEqual(chat.stdout, generate.stdout)
 
+    def test_types_of_keys_and_values(self):
+        for kv_type in ("f16", "int8"):
+            more = ("-q", "-n", 20, "--kv-type", kv_type)
+            generate = forerun.run("generate", self.model, "-p", "hello", *more)
+            self.assertEqual(self.chat("hello\n", *more).stdout, generate.stdout)
+        self.assert_fails(self.chat("hello\n", "--kv-type", "f32"), 2, "it must be f16, bf16 or int8")
+
     def test_many_lines_in_one_message(self):
         saved = self.folder / "saved.json"
         result = self.chat(f'one\\\ntwo\n"""three\n/four\n"""\n/save {saved}\n', "-q", "-n", 1)

@@ -199,6 +199,16 @@ class Generate(forerun.TestCase):
         self.assert_fails(self.generate("-p", "a", "-f", "b"), 2, "excludes")
         self.assert_fails(self.generate("-p", "a", "--raw", "--system", "b"), 2, "excludes")
 
+    def test_types_of_keys_and_values(self):
+        texts = {}
+        for kv_type in ("f16", "bf16", "int8"):
+            document = self.document("-p", "hello", "-n", 6, "--kv-type", kv_type)
+            self.assertTrue(document["system_fingerprint"].endswith(f"-kv_{kv_type}"))
+            texts[kv_type] = document["choices"][0]["token_ids"]
+        default = self.document("-p", "hello", "-n", 6)
+        kv_type = default["system_fingerprint"].rpartition("-kv_")[2]
+        self.assertEqual(default["choices"][0]["token_ids"], texts[kv_type])
+
     def test_numbers_that_cannot_be(self):
         refused = {
             ("--temperature", "nan"): "temperature is nan; it must be from 0 to 100",
@@ -229,6 +239,7 @@ class Generate(forerun.TestCase):
             ("--kv-tokens", str(1 << 63)): f"--kv-tokens: {1 << 63} is not a whole number",
             ("--threads", "5000"): "--threads",
             ("--stop", ""): "--stop: must not be empty",
+            ("--kv-type", "q4_0"): "keys and values is q4_0; it must be f16, bf16 or int8",
             ("--logprobs", "1"): "--logprobs requires --json",
             ("--top-k", "1.5"): "--top-k",
             ("--max-token", "1"): "did you mean --max-tokens?",
@@ -258,11 +269,7 @@ class Generate(forerun.TestCase):
         )
         self.assert_refused(
             model(blk__0__attn_q__weight=("IQ1_S", [4, 256])),
-            "bad.gguf: tensor 'blk.0.attn_q.weight' has type IQ1_S; ",
-        )
-        self.assert_refused(
-            model(blk__0__attn_q__weight=("BF16", [32, 32])),
-            "bad.gguf: blk.0.attn_q.weight is BF16, which the engine does not multiply",
+            "bad.gguf: tensor 'blk.0.attn_q.weight' has type IQ1_S; F32, F16, Q4_0, Q4_1, Q5_0",
         )
         self.assert_refused(
             model(without=["llama.block_count"]),

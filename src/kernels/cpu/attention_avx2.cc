@@ -3,8 +3,8 @@
 
 namespace forerun {
 
-const AttentionOps& attention_avx2() {
-  return kAttentionOps<F32Dot>;
+const AttentionOps& attention_avx2(KvType type) {
+  return attention_in_f32(type);
 }
 
 }  // namespace forerun

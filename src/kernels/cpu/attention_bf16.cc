@@ -9,11 +9,7 @@ namespace {
 struct Bf16Dot {
   using Operand = uint16_t;
 
-  // Keys and values are rounded to bf16 once, when written, rather than by every reader.
-  static constexpr DType kStored = DType::kBF16;
-  static void store(F32x16 values, uint16_t* out) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), (__m256i)_mm512_cvtneps_pbh(values.v));
-  }
+  static constexpr KvType kStored = KvType::kBF16;
 
   static void convert_row(const float* row, int64_t count, uint16_t* out) {
     int64_t i = 0;
@@ -37,12 +33,12 @@ struct Bf16Dot {
     std::memcpy(&bits, pair, sizeof(bits));
     return (__m512bh)_mm512_set1_epi32(bits);
   }
-  static __m512bh load(const uint16_t* p) { return (__m512bh)_mm512_loadu_si512(p); }
+  static __m512bh load(const uint8_t* p) { return (__m512bh)_mm512_loadu_si512(p); }
 
   // Rows by 32 keys of kPages pages: 24 of the 32 registers, so that each of the two ports has as
   // many independent sums as an instruction takes cycles.
   template <int kRows, int kPages>
-  static void score_rows(const uint16_t* q, int64_t head_dim, const uint16_t* const* pages,
+  static void score_rows(const uint16_t* q, int64_t head_dim, const uint8_t* const* pages,
                          float* scores) {
     __m512 acc[kPages][2][kRows];
     for (int p = 0; p < kPages; ++p) {
@@ -51,8 +47,8 @@ struct Bf16Dot {
     for (int64_t pair = 0; pair < head_dim / 2; ++pair) {
       __m512bh keys[kPages][2];
       for (int p = 0; p < kPages; ++p) {
-        keys[p][0] = load(pages[p] + pair * 64);
-        keys[p][1] = load(pages[p] + pair * 64 + 32);
+        keys[p][0] = load(pages[p] + pair * 128);
+        keys[p][1] = load(pages[p] + pair * 128 + 64);
       }
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
@@ -74,7 +70,7 @@ struct Bf16Dot {
 
   template <int kPages>
   static void score_pages(const uint16_t* q, int num_rows, int64_t head_dim,
-                          const uint16_t* const* pages, float* scores) {
+                          const uint8_t* const* pages, float* scores) {
     constexpr int kMostRows = 12 / kPages;
     int r = 0;
     const auto take = [&]<int kRows>() {
@@ -89,9 +85,8 @@ struct Bf16Dot {
   }
 
   static int64_t pages_together(int num_rows) { return num_rows <= 6 ? 2 : 1; }
-  static void scores(const uint16_t* q, int num_rows, int64_t head_dim,
-                     const uint16_t* const* pages, int64_t num_pages, uint16_t* /*scratch*/,
-                     float* scores) {
+  static void scores(const uint16_t* q, int num_rows, int64_t head_dim, const uint8_t* const* pages,
+                     int64_t num_pages, uint16_t* /*scratch*/, float* scores) {
     if (num_pages == 2) {
       score_pages<2>(q, num_rows, head_dim, pages, scores);
     } else {
@@ -101,16 +96,16 @@ struct Bf16Dot {
 
   // Rows by 64 dimensions. Six rows take 24 registers.
   template <int kRows, int kVectors>
-  static void accumulate_rows(const uint16_t* p, int64_t head_dim, const uint16_t* values,
+  static void accumulate_rows(const uint16_t* p, int64_t head_dim, const uint8_t* values,
                               float* const* out, int64_t d) {
     __m512 acc[kRows][kVectors];
     for (int r = 0; r < kRows; ++r) {
       for (int c = 0; c < kVectors; ++c) acc[r][c] = _mm512_loadu_ps(out[r] + d + 16 * c);
     }
     for (int pair = 0; pair < kPageTokens / 2; ++pair) {
-      const uint16_t* row = values + (pair * head_dim + d) * 2;
+      const uint8_t* row = values + (pair * head_dim + d) * 4;
       __m512bh value[kVectors];
-      for (int c = 0; c < kVectors; ++c) value[c] = load(row + 32 * c);
+      for (int c = 0; c < kVectors; ++c) value[c] = load(row + 64 * c);
 #pragma GCC unroll 6
       for (int r = 0; r < kRows; ++r) {
         const __m512bh weight = broadcast(p + r * kWeightStride<Bf16Dot> + 2 * pair);
@@ -126,7 +121,7 @@ struct Bf16Dot {
 
   template <int kVectors>
   static void accumulate_columns(const uint16_t* p, int num_rows, int64_t head_dim,
-                                 const uint16_t* values, float* const* out, int64_t d) {
+                                 const uint8_t* values, float* const* out, int64_t d) {
     int r = 0;
     for (; r + 6 <= num_rows; r += 6) {
       accumulate_rows<6, kVectors>(p + r * kWeightStride<Bf16Dot>, head_dim, values, out + r, d);
@@ -139,7 +134,7 @@ struct Bf16Dot {
     }
   }
 
-  static void accumulate(const uint16_t* p, int num_rows, int64_t head_dim, const uint16_t* values,
+  static void accumulate(const uint16_t* p, int num_rows, int64_t head_dim, const uint8_t* values,
                          uint16_t* /*scratch*/, float* const* out) {
     int64_t d = 0;
     for (; d + 64 <= head_dim; d += 64) {
@@ -151,8 +146,9 @@ struct Bf16Dot {
 
 }  // namespace
 
-const AttentionOps& attention_bf16() {
-  return kAttentionOps<Bf16Dot>;
+const AttentionOps& attention_bf16(KvType type) {
+  if (type == KvType::kBF16) return kAttentionOps<Bf16Dot>;
+  return attention_vnni(type);
 }
 
 }  // namespace forerun

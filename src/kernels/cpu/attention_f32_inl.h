@@ -1,19 +1,61 @@
-// Pairwise dot products in f32: lanes hold (key, dimension parity), or (dimension, position
-// parity); the two parities are added at the end.
+// Dot products in f32 over what is stored, widened: a lane holds one dimension of a cell and a key,
+// or one position of a cell and a dimension; the lanes of a cell are added at the end.
 #pragma once
 
+#include "base/check.h"
 #include "kernels/cpu/attention_inl.h"
 
 namespace forerun {
 namespace {
 
+template <KvType type>
 struct F32Dot {
   using Operand = float;
+  static constexpr KvType kStored = type;
+  static constexpr int kCell = elements_per_cell(type);
+#if defined(__AVX512F__)
+  static constexpr int kSums = 24;
+#else
+  static constexpr int kSums = 8;
+#endif
+  // Rows whose sums over 32 keys, and over 16 dimensions, fit in registers.
+  static constexpr int kScoredRows = kSums / (2 * kCell);
+  static constexpr int kAccumulatedRows = kSums / kCell;
 
-  static constexpr DType kStored = DType::kF16;
-  static void store(F32x16 values, uint16_t* out) { values.store_f16(out); }
-  static void convert_page(const uint16_t* stored, int64_t count, float* out) {
-    for (int64_t i = 0; i < count; i += 16) F32x16::load_f16(stored + i).store(out + i);
+  static F32x16 broadcast_cell(const float* p) {
+    if constexpr (kCell == 2) return F32x16::broadcast_pair(p);
+    return F32x16::broadcast_quad(p);
+  }
+  static F32x16 add_cells(const F32x16* sums) {
+    if constexpr (kCell == 2) return F32x16::add_pairs(sums[0], sums[1]);
+    return F32x16::add_pairs(F32x16::add_pairs(sums[0], sums[1]),
+                             F32x16::add_pairs(sums[2], sums[3]));
+  }
+
+  // 16 elements; integers of keys are stored with 128 added.
+  static F32x16 load(const uint8_t* page, int64_t i) {
+    const auto* halves = reinterpret_cast<const uint16_t*>(page) + i;
+    return type == KvType::kF16 ? F32x16::load_f16(halves) : F32x16::load_bf16(halves);
+  }
+  static void convert_keys(const uint8_t* page, int64_t head_dim, float* out) {
+    for (int64_t i = 0; i < kPageTokens * head_dim; i += 16) {
+      if constexpr (type == KvType::kInt8) {
+        (F32x16::load_u8(page + i) - F32x16::broadcast(128.0f)).store(out + i);
+      } else {
+        load(page, i).store(out + i);
+      }
+    }
+  }
+  static void convert_values(const uint8_t* page, int64_t head_dim, float* out) {
+    for (int64_t i = 0; i < kPageTokens * head_dim; i += 16) {
+      if constexpr (type == KvType::kInt8) {
+        const auto* scales = reinterpret_cast<const float*>(page + scales_offset(head_dim));
+        const F32x16 scale = broadcast_cell(scales + i / (kCell * head_dim) * kCell);
+        (F32x16::load_i8(reinterpret_cast<const int8_t*>(page) + i) * scale).store(out + i);
+      } else {
+        load(page, i).store(out + i);
+      }
+    }
   }
   static void convert_row(const float* row, int64_t count, float* out) {
     std::copy_n(row, count, out);
@@ -25,62 +67,94 @@ struct F32Dot {
     return total + low + high;
   }
 
-  // Two rows by 32 keys: 8 accumulators.
+  // Rows by 32 keys.
   template <int kRows>
   static void score_rows(const float* q, int64_t head_dim, const float* keys, float* scores) {
-    F32x16 acc[kRows][4];
-    for (int r = 0; r < kRows; ++r) {
-      for (int c = 0; c < 4; ++c) acc[r][c] = F32x16::zero();
+    F32x16 sums[kRows][2 * kCell];
+    for (auto& row : sums) {
+      for (F32x16& sum : row) sum = F32x16::zero();
     }
-    for (int64_t pair = 0; pair < head_dim / 2; ++pair) {
-      for (int c = 0; c < 4; ++c) {
-        const F32x16 key = F32x16::load(keys + pair * 64 + c * 16);
-        for (int r = 0; r < kRows; ++r) {
-          const F32x16 query = F32x16::broadcast_pair(q + r * head_dim + 2 * pair);
-          acc[r][c] = F32x16::fma(query, key, acc[r][c]);
-        }
+    for (int64_t d = 0; d < head_dim; d += kCell) {
+      F32x16 key[2 * kCell];
+      for (int c = 0; c < 2 * kCell; ++c) key[c] = F32x16::load(keys + d * kPageTokens + c * 16);
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) {
+        const F32x16 query = broadcast_cell(q + r * head_dim + d);
+        for (int c = 0; c < 2 * kCell; ++c) sums[r][c] = F32x16::fma(query, key[c], sums[r][c]);
       }
     }
     for (int r = 0; r < kRows; ++r) {
-      F32x16::add_pairs(acc[r][0], acc[r][1]).store(scores + r * kPartitionTokens);
-      F32x16::add_pairs(acc[r][2], acc[r][3]).store(scores + r * kPartitionTokens + 16);
+      add_cells(sums[r]).store(scores + r * kPartitionTokens);
+      add_cells(sums[r] + kCell).store(scores + r * kPartitionTokens + 16);
     }
   }
 
   static constexpr int64_t pages_together(int /*num_rows*/) { return 1; }
-  static void scores(const float* q, int num_rows, int64_t head_dim, const uint16_t* const* pages,
+  static void scores(const float* q, int num_rows, int64_t head_dim, const uint8_t* const* pages,
                      int64_t /*num_pages*/, float* keys, float* scores) {
-    convert_page(pages[0], kPageTokens * head_dim, keys);
-    int r = 0;
-    for (; r + 2 <= num_rows; r += 2) {
-      score_rows<2>(q + r * head_dim, head_dim, keys, scores + r * kPartitionTokens);
-    }
-    if (r < num_rows) {
-      score_rows<1>(q + r * head_dim, head_dim, keys, scores + r * kPartitionTokens);
-    }
+    convert_keys(pages[0], head_dim, keys);
+    take_rows<kScoredRows, (kScoredRows + 1) / 2, 1>(num_rows, [&]<int kRows>(int r) {
+      score_rows<kRows>(q + r * head_dim, head_dim, keys, scores + r * kPartitionTokens);
+    });
+    if constexpr (type == KvType::kInt8) scale_scores(num_rows, head_dim, pages[0], scores);
   }
-
-  // Sixteen dimensions of one row. Even and odd positions meet once per page, so `out` is the sum
-  // of page sums in ascending order.
-  static void accumulate(const float* p, int num_rows, int64_t head_dim, const uint16_t* page,
-                         float* values, float* const* out) {
-    convert_page(page, kPageTokens * head_dim, values);
+  static void scale_scores(int num_rows, int64_t head_dim, const uint8_t* page, float* scores) {
+    const auto* scales = reinterpret_cast<const float*>(page + scales_offset(head_dim));
     for (int r = 0; r < num_rows; ++r) {
-      const float* weights = p + r * kPartitionTokens;
-      for (int64_t d = 0; d < head_dim; d += 16) {
-        F32x16 low = F32x16::zero();
-        F32x16 high = F32x16::zero();
-        for (int pair = 0; pair < kPageTokens / 2; ++pair) {
-          const F32x16 weight = F32x16::broadcast_pair(weights + 2 * pair);
-          const float* row = values + (pair * head_dim + d) * 2;
-          low = F32x16::fma(weight, F32x16::load(row), low);
-          high = F32x16::fma(weight, F32x16::load(row + 16), high);
-        }
-        (F32x16::load(out[r] + d) + F32x16::add_pairs(low, high)).store(out[r] + d);
+      for (int64_t p = 0; p < kPageTokens; p += 16) {
+        float* row = scores + r * kPartitionTokens + p;
+        (F32x16::load(row) * F32x16::load(scales + p)).store(row);
       }
     }
   }
+
+  // Rows by 16 dimensions. The positions of a cell meet once per page, so `out` is the sum of page
+  // sums in ascending order.
+  template <int kRows>
+  static void accumulate_rows(const float* p, int64_t head_dim, const float* values,
+                              float* const* out, int64_t d) {
+    F32x16 sums[kRows][kCell];
+    for (auto& row : sums) {
+      for (F32x16& sum : row) sum = F32x16::zero();
+    }
+    for (int64_t position = 0; position < kPageTokens; position += kCell) {
+      const float* row = values + position * head_dim + d * kCell;
+      F32x16 value[kCell];
+      for (int c = 0; c < kCell; ++c) value[c] = F32x16::load(row + 16 * c);
+#pragma GCC unroll 12
+      for (int r = 0; r < kRows; ++r) {
+        const F32x16 weight = broadcast_cell(p + r * kPartitionTokens + position);
+        for (int c = 0; c < kCell; ++c) sums[r][c] = F32x16::fma(weight, value[c], sums[r][c]);
+      }
+    }
+    for (int r = 0; r < kRows; ++r) {
+      (F32x16::load(out[r] + d) + add_cells(sums[r])).store(out[r] + d);
+    }
+  }
+
+  static void accumulate(const float* p, int num_rows, int64_t head_dim, const uint8_t* page,
+                         float* values, float* const* out) {
+    convert_values(page, head_dim, values);
+    for (int64_t d = 0; d < head_dim; d += 16) {
+      take_rows<kAccumulatedRows, kAccumulatedRows / 2, (kAccumulatedRows + 3) / 4, 1>(
+          num_rows, [&]<int kRows>(int r) {
+            accumulate_rows<kRows>(p + r * kPartitionTokens, head_dim, values, out + r, d);
+          });
+    }
+  }
 };
+
+inline const AttentionOps& attention_in_f32(KvType type) {
+  switch (type) {
+    case KvType::kF16:
+      return kAttentionOps<F32Dot<KvType::kF16>>;
+    case KvType::kBF16:
+      return kAttentionOps<F32Dot<KvType::kBF16>>;
+    case KvType::kInt8:
+      return kAttentionOps<F32Dot<KvType::kInt8>>;
+  }
+  CHECK(false, "unknown type of keys and values");
+}
 
 }  // namespace
 }  // namespace forerun

@@ -3,8 +3,8 @@
 
 namespace forerun {
 
-const AttentionOps& attention_generic() {
-  return kAttentionOps<F32Dot>;
+const AttentionOps& attention_generic(KvType type) {
+  return attention_in_f32(type);
 }
 
 }  // namespace forerun

@@ -24,17 +24,47 @@ struct F32x16 {
   static F32x16 load_f16(const uint16_t* p) {
     return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
   }
+  static F32x16 load_bf16(const uint16_t* p) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
+  }
+  static F32x16 load_i8(const int8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
+  }
+  static F32x16 load_u8(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
+  }
+  // The first (kPart 0) or second value of each of 16 pairs of bf16.
+  template <int kPart>
+  static F32x16 load_bf16_part(const uint16_t* p) {
+    const __m512i pairs = _mm512_loadu_si512(p);
+    if constexpr (kPart == 0) return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16))};
+    return {_mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(~0xffff)))};
+  }
   static F32x16 broadcast(float value) { return {_mm512_set1_ps(value)}; }
   static F32x16 broadcast_pair(const float* p) {
     double pair;
     std::memcpy(&pair, p, sizeof(pair));
     return {_mm512_castpd_ps(_mm512_set1_pd(pair))};
   }
+  static F32x16 broadcast_quad(const float* p) { return {_mm512_broadcast_f32x4(_mm_loadu_ps(p))}; }
   static F32x16 zero() { return {_mm512_setzero_ps()}; }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   void store_f16(uint16_t* p) const {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+  }
+  void store_bf16(uint16_t* p) const {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i high = _mm512_srli_epi32(bits, 16);
+    const __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+    const __m512i half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+    __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
+    rounded = _mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), high,
+                                   _mm512_set1_epi32(0x40));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
   }
   // Rounds to nearest even; the values are within −127 … 127.
   int32_t store_i8(int8_t* p) const {
@@ -87,11 +117,41 @@ struct F32x16 {
     return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
             _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
   }
+  static F32x16 load_bf16(const uint16_t* p) {
+    const auto widened = [](const uint16_t* halves) {
+      const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(halves));
+      return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+    };
+    return {widened(p), widened(p + 8)};
+  }
+  static F32x16 load_i8(const int8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+  }
+  static F32x16 load_u8(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+  }
+  template <int kPart>
+  static F32x16 load_bf16_part(const uint16_t* p) {
+    const auto part = [](const uint16_t* pairs) {
+      const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(pairs));
+      if constexpr (kPart == 0) return _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+      return _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(~0xffff)));
+    };
+    return {part(p), part(p + 16)};
+  }
   static F32x16 broadcast(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
   static F32x16 broadcast_pair(const float* p) {
     double pair;
     std::memcpy(&pair, p, sizeof(pair));
     const __m256 both = _mm256_castpd_ps(_mm256_set1_pd(pair));
+    return {both, both};
+  }
+  static F32x16 broadcast_quad(const float* p) {
+    const __m256 both = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
     return {both, both};
   }
   static F32x16 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -103,6 +163,11 @@ struct F32x16 {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(lo, _MM_FROUND_TO_NEAREST_INT));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8),
                      _mm256_cvtps_ph(hi, _MM_FROUND_TO_NEAREST_INT));
+  }
+  void store_bf16(uint16_t* p) const {
+    alignas(32) float values[16];
+    store(values);
+    for (int i = 0; i < 16; ++i) p[i] = f32_to_bf16(values[i]);
   }
   int32_t store_i8(int8_t* p) const {
     alignas(32) int32_t rounded[16];
@@ -194,16 +259,35 @@ struct F32x16 {
   static F32x16 load_f16(const uint16_t* p) {
     return each([&](int i) { return f16_to_f32(p[i]); });
   }
+  static F32x16 load_bf16(const uint16_t* p) {
+    return each([&](int i) { return bf16_to_f32(p[i]); });
+  }
+  static F32x16 load_i8(const int8_t* p) {
+    return each([&](int i) { return static_cast<float>(p[i]); });
+  }
+  static F32x16 load_u8(const uint8_t* p) {
+    return each([&](int i) { return static_cast<float>(p[i]); });
+  }
+  template <int kPart>
+  static F32x16 load_bf16_part(const uint16_t* p) {
+    return each([&](int i) { return bf16_to_f32(p[2 * i + kPart]); });
+  }
   static F32x16 broadcast(float value) {
     return each([&](int) { return value; });
   }
   static F32x16 broadcast_pair(const float* p) {
     return each([&](int i) { return p[i % 2]; });
   }
+  static F32x16 broadcast_quad(const float* p) {
+    return each([&](int i) { return p[i % 4]; });
+  }
   static F32x16 zero() { return broadcast(0.0f); }
   void store(float* p) const { std::memcpy(p, v, sizeof(v)); }
   void store_f16(uint16_t* p) const {
     for (int i = 0; i < 16; ++i) p[i] = f32_to_f16(v[i]);
+  }
+  void store_bf16(uint16_t* p) const {
+    for (int i = 0; i < 16; ++i) p[i] = f32_to_bf16(v[i]);
   }
   int32_t store_i8(int8_t* p) const {
     int32_t sum = 0;

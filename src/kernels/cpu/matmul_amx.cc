@@ -52,7 +52,7 @@ struct AmxTiles {
 
 void matmul_amx(const MatmulArgs& args) {
   // Below a third of a tile the vector form is faster, and the integers are the same.
-  if (args.num_rows < 5 || !args.weight->is_quantized()) return matmul_vnni(args);
+  if (args.num_rows < 5) return matmul_vnni(args);
   matmul_by_tiles<AmxTiles>(args);
 }
 

@@ -1,5 +1,5 @@
-// The matrix product of kernels/matmul.h over an instruction set's `Ops`; included by one source
-// file per set. `Ops` gives
+// The quantised product of kernels/matmul.h over an instruction set's `Ops`; included by one source
+// file per set. `Ops` gives:
 //   kLanes                      outputs one register pass works on: 8 or 16
 //   kMaxRows                    activation rows whose accumulators fit in registers; kMaxHalvedRows
 //                               where 16 inputs share a scale
@@ -139,54 +139,13 @@ void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row
   }
 }
 
-template <class Ops, DType dtype, int kRows>
-void dense_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row) {
-  using F = typename Ops::F;
-  const int64_t columns = args.weight->columns();
-  const float* x = args.dense + row * args.dense_stride;
-  const uint8_t* record = args.weight->panel(panel);
-  F acc[kRows];
-  for (int r = 0; r < kRows; ++r) acc[r] = Ops::zero();
-  for (int64_t i = 0; i < columns; ++i, record += kPanelRows * (dtype == DType::kF32 ? 4 : 2)) {
-    F weight;
-    if constexpr (dtype == DType::kF32) {
-      weight = Ops::load(reinterpret_cast<const float*>(record) + lane);
-    } else {
-      weight = Ops::load_f16(record + lane * 2);
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      acc[r] = Ops::fma(Ops::broadcast(x[r * args.dense_stride + i]), weight, acc[r]);
-    }
-  }
-  store_tile<Ops, kRows>(acc, args, row, panel * kPanelRows + lane - args.first_column);
-}
-
-template <class Ops, DType dtype, int kRows, int kPanels>
-void any_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row,
-              [[maybe_unused]] const Ahead& ahead) {
-  if constexpr (dtype == DType::kF32 || dtype == DType::kF16) {
-    static_assert(kPanels == 1);
-    dense_tile<Ops, dtype, kRows>(args, panel, lane, row);
-  } else {
-    quantized_tile<Ops, dtype, kRows, kPanels>(args, panel, lane, row, ahead);
-  }
-}
-
-template <DType dtype>
-constexpr int kBytesPerFetch = Quant<dtype>::kBytesPerBlock;
-template <>
-constexpr int kBytesPerFetch<DType::kF32> = 0;
-template <>
-constexpr int kBytesPerFetch<DType::kF16> = 0;
-
 using TileFunction = void (*)(const MatmulArgs&, int64_t panel, int lane, int64_t row,
                               const Ahead&);
 
 template <class Ops, DType dtype, int kPanels, size_t... kIndex>
 constexpr auto tile_table(std::index_sequence<kIndex...>) {
   return std::array<TileFunction, sizeof...(kIndex)>{
-      &any_tile<Ops, dtype, static_cast<int>(kIndex) + 1, kPanels>...};
+      &quantized_tile<Ops, dtype, static_cast<int>(kIndex) + 1, kPanels>...};
 }
 
 // The rows of kPanels panels, in equal tiles: 9 rows go as 5 + 4, not as 8 + 1, so that each
@@ -196,7 +155,7 @@ void all_rows(const MatmulArgs& args, int64_t panel) {
   static constexpr auto kTiles =
       tile_table<Ops, dtype, kPanels>(std::make_index_sequence<kMaxRows>());
   const int64_t num_tiles = (args.num_rows + kMaxRows - 1) / kMaxRows;
-  constexpr int kLines = kPanels * kBytesPerFetch<dtype> / 64;
+  constexpr int kLines = kPanels * Quant<dtype>::kBytesPerBlock / 64;
   Ahead ahead{panel + kPanels < args.panels.end ? args.weight->panel(panel + kPanels) : args.next,
               0, 0};
   for (int64_t tile = 0; tile < num_tiles; ++tile) {
@@ -207,13 +166,6 @@ void all_rows(const MatmulArgs& args, int64_t panel) {
     for (int lane = 0; lane < kPanelRows; lane += Ops::kLanes) {
       kTiles[rows - 1](args, panel, lane, row, ahead);
     }
-  }
-}
-
-template <class Ops, DType dtype>
-void matmul_dense(const MatmulArgs& args) {
-  for (int64_t panel = args.panels.begin; panel < args.panels.end; ++panel) {
-    all_rows<Ops, dtype, 1, Ops::kMaxRows>(args, panel);
   }
 }
 
@@ -244,10 +196,7 @@ template <class Ops>
 void matmul_with(const MatmulArgs& args) {
   static constexpr auto kProducts =
       quantized_products<Ops>(std::make_index_sequence<kQuantTraits.size()>());
-  const DType dtype = args.weight->dtype();
-  if (dtype == DType::kF32) return matmul_dense<Ops, DType::kF32>(args);
-  if (dtype == DType::kF16) return matmul_dense<Ops, DType::kF16>(args);
-  kProducts[quant_index(dtype)](args);
+  kProducts[quant_index(args.weight->dtype())](args);
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 namespace forerun {
 namespace {
 
+// A bf16 operand's rows are whole runs of so many.
+constexpr int64_t kOperandInputs = 32;
 constexpr float kLog2E = 1.44269504f;
 
 inline float sum_of_squares(const float* x, int64_t size) {
@@ -55,6 +57,13 @@ inline void quantize_row(const float* x, int64_t size, const QuantizedRows& out)
   }
 }
 
+inline void round_row(const float* x, int64_t size, uint16_t* out) {
+  int64_t i = 0;
+  for (; i + 16 <= size; i += 16) F32x16::load(x + i).store_bf16(out + i);
+  for (; i < size; ++i) out[i] = f32_to_bf16(x[i]);
+  for (; i % kOperandInputs != 0; ++i) out[i] = 0;
+}
+
 inline void silu_mul(const float* gate, const float* up, int64_t size, float* out) {
   const F32x16 one = F32x16::broadcast(1.0f);
   for (int64_t i = 0; i < size; i += 16) {
@@ -96,7 +105,8 @@ inline void rope(const float* cosine, const float* sine, float factor, int64_t s
   }
 }
 
-constexpr RowOps kRowOps = {rms_norm, quantize_row, silu_mul, gelu_tanh_mul, add, soft_cap, rope};
+constexpr RowOps kRowOps = {rms_norm,      quantize_row, round_row, silu_mul,
+                            gelu_tanh_mul, add,          soft_cap,  rope};
 
 }  // namespace
 }  // namespace forerun

@@ -24,7 +24,7 @@ struct EmulatedTiles {
 }  // namespace
 
 void matmul_emulated_tiles(const MatmulArgs& args) {
-  if (!args.weight->is_quantized()) return matmul_avx512(args);
+  if (!args.weight->is_quantized()) return matmul_dense_emulated_tiles(args);
   matmul_by_tiles<EmulatedTiles>(args);
 }
 
