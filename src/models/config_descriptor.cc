@@ -135,7 +135,9 @@ class ConfigReader {
   Error in_file(const Error& error) const { return Error{config_.path() + ": " + error.message}; }
 
   // A number that ends up as an int: cut where no model comes near.
-  static int count(int64_t value) { return static_cast<int>(std::min<int64_t>(value, 1 << 20)); }
+  static int count(int64_t value) {
+    return static_cast<int>(std::clamp<int64_t>(value, 0, 1 << 20));
+  }
 
   void read_sizes() {
     model_.vocab_size = config_.size("vocab_size");

@@ -343,6 +343,35 @@ void name_feed_forward(Loader& loader, const ModelDescriptor& model, int layer, 
   if (model.post_norms) w.post_ffn_norm = loader.norm(loader.name_of(kPostFfnNorm, layer), d);
 }
 
+void append_rotary(const RotaryEmbedding& rotary, std::vector<double>& numbers) {
+  numbers.push_back(static_cast<double>(rotary.rotated()));
+  numbers.push_back(rotary.attention_factor);
+  numbers.insert(numbers.end(), rotary.inverse_frequencies.begin(),
+                 rotary.inverse_frequencies.end());
+}
+
+// What changes a logit beside the weights themselves.
+uint64_t hash_descriptor(const ModelDescriptor& model) {
+  std::vector<double> numbers = {static_cast<double>(model.num_heads),
+                                 static_cast<double>(model.num_kv_heads),
+                                 static_cast<double>(model.activation),
+                                 static_cast<double>(model.qkv_bias),
+                                 static_cast<double>(model.qk_norm),
+                                 static_cast<double>(model.post_norms),
+                                 static_cast<double>(model.storage.norms_less_one),
+                                 static_cast<double>(model.storage.pairs),
+                                 model.rms_epsilon,
+                                 model.embedding_scale,
+                                 model.attention_scale,
+                                 model.attention_soft_cap,
+                                 model.logit_soft_cap};
+  numbers.insert(numbers.end(), model.windows.begin(), model.windows.end());
+  append_rotary(model.rotary, numbers);
+  if (model.window_rotary.has_value()) append_rotary(*model.window_rotary, numbers);
+  return hash_bytes(reinterpret_cast<const uint8_t*>(numbers.data()),
+                    static_cast<int64_t>(numbers.size() * sizeof(double)), 0);
+}
+
 }  // namespace
 
 Result<ModelWeights> load_weights(const TensorSource& file, const ModelDescriptor& model,
@@ -365,7 +394,7 @@ Result<ModelWeights> load_weights(const TensorSource& file, const ModelDescripto
   if (!model.tied_output) loader.hash(weights.embedding, embedding);
 
   weights.matrix_memory = loader.run(team, progress);
-  weights.fingerprint = loader.fingerprint();
+  weights.fingerprint = loader.fingerprint() + hash_descriptor(model);
   weights.packed_bytes = loader.packed_bytes();
   weights.file_bytes_per_step = loader.file_bytes();
   return weights;

@@ -42,7 +42,7 @@ struct ModelWeights {
   // Where all of them stand, in the order a step reads them: one piece, so that large pages can
   // back it (a matrix alone is often smaller than one).
   Buffer matrix_memory;
-  uint64_t fingerprint = 0;  // of every tensor's bytes
+  uint64_t fingerprint = 0;  // of every tensor's bytes and of the descriptor's numbers
   int64_t packed_bytes = 0;  // of all PackedMatrix
   // The file's bytes one decode step reads: every matrix once, as stored (never our layout), the
   // embedding only where it is the output matrix.

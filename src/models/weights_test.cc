@@ -95,6 +95,26 @@ TEST(LoadWeights, PacksAllMatricesIntoOnePieceOfMemoryInTheOrderTheyAreRead) {
   EXPECT_EQ(weights.packed_bytes, static_cast<int64_t>(weights.matrix_memory.size_bytes()));
 }
 
+// The same weights under other numbers answer otherwise: "same tokens" is promised per fingerprint.
+TEST(LoadWeights, FingerprintTellsDescriptorsApart) {
+  const std::vector<uint8_t> bytes = make_tiny_model(two_layers());
+  const Result<Gguf> file = Gguf::parse(bytes, "tiny");
+  ASSERT_TRUE(file.ok());
+  const ModelDescriptor plain = *read_descriptor(*file);
+  Team team(1);
+  const uint64_t expected = load_weights(*file, plain, team)->fingerprint;
+  EXPECT_EQ(load_weights(*file, plain, team)->fingerprint, expected);
+  const auto changed = [&](auto change) {
+    ModelDescriptor model = plain;
+    change(model);
+    return load_weights(*file, model, team)->fingerprint;
+  };
+  EXPECT_NE(changed([](ModelDescriptor& model) { model.rms_epsilon *= 2.0f; }), expected);
+  EXPECT_NE(changed([](ModelDescriptor& model) { model.windows.assign(2, 8); }), expected);
+  EXPECT_NE(changed([](ModelDescriptor& model) { model.rotary.inverse_frequencies[1] *= 0.5f; }),
+            expected);
+}
+
 TEST(LoadWeights, NamesAMissingTensor) {
   EXPECT_EQ(error_of(make_tiny_model(two_layers())), "");
   for (const char* name : {"token_embd.weight", "blk.1.ffn_up.weight", "blk.0.attn_norm.weight",
