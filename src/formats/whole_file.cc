@@ -19,7 +19,7 @@ WholeFile::~WholeFile() {
 }
 
 void WholeFile::write(std::span<const uint8_t> bytes) {
-  if (failed_with_ != 0) return;
+  if (failed_with_ != 0 || bytes.empty()) return;
   errno = 0;
   if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) == bytes.size()) return;
   failed_with_ = errno != 0 ? errno : EIO;

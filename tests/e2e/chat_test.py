@@ -180,7 +180,7 @@ class ChatOnTerminal(ChatTest):
             terminal.type(f"/save {self.folder}/saved.json\n")
             terminal.shown(r"\(saved to")
             terminal.shown("> ")
-            terminal.type("\x04")  # Ctrl-D
+            terminal.type_end()
             self.assertEqual(terminal.status(), 0)
         messages = json.loads((self.folder / "saved.json").read_text())["messages"]
         self.assertEqual([m["content"] for m in messages],

@@ -84,6 +84,14 @@ class Terminal:
     def type(self, text):
         os.write(self.ours, text.encode())
 
+    def type_end(self):
+        """Ctrl-D. Line editing shows its prompt before it takes the terminal over; typed between the
+        two the end would be the terminal's own and lost to the editor."""
+        end = time.monotonic() + SECONDS
+        while termios.tcgetattr(self.ours)[3] & termios.ICANON and time.monotonic() < end:
+            time.sleep(0.001)
+        self.type("\x04")
+
     def shown(self, pattern, seconds=SECONDS):
         """What is shown up to the first match of `pattern`, the match included."""
         end = time.monotonic() + seconds
