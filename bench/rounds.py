@@ -32,6 +32,12 @@ def file_name(*parts):
     return re.sub(r"[^a-z0-9.]+", "_", "_".join(parts).lower()) + ".json"
 
 
+def kept(document):
+    """A document as results keep it: a model's file by its name, not by where it lies here."""
+    return {key: pathlib.Path(value).name if key == "file" else value
+            for key, value in document.items()}
+
+
 def measure_in_turns(file, count, measures):
     """The rounds [{name: document}] of `file`, brought to `count`: measures {name: function} are
     called in order, round by round, where the file lacks them."""
@@ -43,7 +49,7 @@ def measure_in_turns(file, count, measures):
             if name in rounds[index]:
                 continue
             print(f"round {index + 1} of {count}: {name}", file=sys.stderr, flush=True)
-            rounds[index][name] = measure()
+            rounds[index][name] = kept(measure())
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(rounds, indent=1) + "\n")
     return rounds
