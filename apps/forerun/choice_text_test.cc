@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "byte_tokenizer.h"
+
 namespace forerun {
 namespace {
 
@@ -12,26 +14,14 @@ constexpr int32_t kEnd = 256;
 
 const Tokenizer& bytes_tokenizer() {
   static const Tokenizer tokenizer = [] {
-    TokenizerSpec spec;
-    spec.model = "llama";
-    for (int byte = 0; byte < 256; ++byte) {
-      char text[8];
-      std::snprintf(text, sizeof(text), "<0x%02X>", byte);
-      spec.tokens.emplace_back(text);
-      spec.token_types.push_back(6);
-      spec.scores.push_back(0.0f);
-    }
+    TokenizerSpec spec = byte_tokens();
     for (const char* token : {"</s>", "<unk>"}) {
-      spec.tokens.emplace_back(token);
-      spec.token_types.push_back(3);
-      spec.scores.push_back(0.0f);
+      add_token(spec, token, TokenKind::kControl);
     }
     spec.eos_id = kEnd;
     spec.unknown_id = kEnd + 1;
     spec.end_ids = {kEnd};
-    Result<Tokenizer> made = Tokenizer::create(spec);
-    CHECK(made.ok(), made.error().message);
-    return *std::move(made);
+    return make_tokenizer(spec);
   }();
   return tokenizer;
 }

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/check.h"
+#include "byte_tokenizer.h"
 
 namespace forerun {
 namespace {
@@ -10,25 +10,13 @@ namespace {
 // A token a byte; a message is put as [role:content], with ! for a template that refuses.
 const Tokenizer& tokenizer() {
   static const Tokenizer tokenizer = [] {
-    TokenizerSpec spec;
-    spec.model = "llama";
-    for (int byte = 0; byte < 256; ++byte) {
-      char text[8];
-      std::snprintf(text, sizeof(text), "<0x%02X>", byte);
-      spec.tokens.emplace_back(text);
-      spec.token_types.push_back(6);
-      spec.scores.push_back(0.0f);
-    }
-    spec.tokens.emplace_back("<unk>");
-    spec.token_types.push_back(2);
-    spec.scores.push_back(0.0f);
+    TokenizerSpec spec = byte_tokens();
+    add_token(spec, "<unk>", TokenKind::kUnknown);
     spec.unknown_id = 256;
     spec.chat_template =
         "{% for m in messages %}{% if m.content == '!' %}{{ raise_exception('no') }}{% endif %}"
         "[{{ m.role }}:{{ m.content }}]{% endfor %}{% if add_generation_prompt %}[{% endif %}";
-    Result<Tokenizer> made = Tokenizer::create(spec);
-    CHECK(made.ok(), made.error().message);
-    return *std::move(made);
+    return make_tokenizer(spec);
   }();
   return tokenizer;
 }

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/check.h"
+#include "byte_tokenizer.h"
 
 namespace forerun {
 namespace {
@@ -12,41 +12,25 @@ constexpr int32_t kEos = 257;
 constexpr int32_t kHello = 258;  // "hello" as one token
 
 // A token a byte, BOS, EOS, and "hello". A space is spelled ▁.
-Tokenizer make_tokenizer(bool add_bos) {
-  TokenizerSpec spec;
-  spec.model = "llama";
-  for (int byte = 0; byte < 256; ++byte) {
-    char text[8];
-    std::snprintf(text, sizeof(text), "<0x%02X>", byte);
-    spec.tokens.emplace_back(text);
-    spec.token_types.push_back(6);
-    spec.scores.push_back(0.0f);
-  }
+Tokenizer words_and_bytes(bool add_bos) {
+  TokenizerSpec spec = byte_tokens();
   for (const char* token : {"<s>", "</s>"}) {
-    spec.tokens.emplace_back(token);
-    spec.token_types.push_back(3);
-    spec.scores.push_back(0.0f);
+    add_token(spec, token, TokenKind::kControl);
   }
   // "hello" is a user-defined token: it is one wherever it stands.
-  spec.tokens.emplace_back("hello");
-  spec.token_types.push_back(4);
-  spec.scores.push_back(0.0f);
-  spec.tokens.emplace_back("<unk>");
-  spec.token_types.push_back(2);
-  spec.scores.push_back(0.0f);
+  add_token(spec, "hello", TokenKind::kUserDefined);
+  add_token(spec, "<unk>", TokenKind::kUnknown);
   spec.bos_id = kBos;
   spec.eos_id = kEos;
   spec.unknown_id = 259;
   spec.end_ids = {kEos};
   spec.add_bos = add_bos;
-  Result<Tokenizer> made = Tokenizer::create(spec);
-  CHECK(made.ok(), made.error().message);
-  return *std::move(made);
+  return make_tokenizer(spec);
 }
 
 const Tokenizer& tokenizer(bool add_bos) {
-  static const Tokenizer with = make_tokenizer(true);
-  static const Tokenizer without = make_tokenizer(false);
+  static const Tokenizer with = words_and_bytes(true);
+  static const Tokenizer without = words_and_bytes(false);
   return add_bos ? with : without;
 }
 
