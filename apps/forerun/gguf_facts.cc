@@ -107,15 +107,7 @@ ModelFacts facts_of(const Gguf& gguf) {
     facts.metadata.push_back({std::string(entry.key), entry.value.describe(),
                               value_text(entry.value), value_json(entry.value)});
   }
-  for (const GgufTensor& tensor : gguf.tensors()) {
-    facts.tensors.push_back({.name = tensor.name,
-                             .type = tensor.type->name,
-                             .supported = tensor.type->dtype.has_value(),
-                             .shape = tensor.view.shape,
-                             .num_elements = static_cast<uint64_t>(tensor.view.num_elements()),
-                             .offset_bytes = tensor.offset_bytes,
-                             .size_bytes = tensor.size_bytes});
-  }
+  add_tensors(gguf.tensors(), facts);
   return facts;
 }
 

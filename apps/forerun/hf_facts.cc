@@ -20,18 +20,6 @@ constexpr Fact kFacts[] = {
     {"d_head", "head_dim"},           {"context_tokens", "max_position_embeddings"},
     {"rope_base", "rope_theta"},      {"vocabulary", "vocab_size"}};
 
-void add_tensors(const Safetensors& file, ModelFacts& facts) {
-  for (const SafetensorsTensor& tensor : file.tensors()) {
-    facts.tensors.push_back({.name = tensor.name,
-                             .type = tensor.type->name,
-                             .supported = tensor.type->dtype.has_value(),
-                             .shape = tensor.view.shape,
-                             .num_elements = static_cast<uint64_t>(tensor.view.num_elements()),
-                             .offset_bytes = tensor.offset_bytes,
-                             .size_bytes = tensor.size_bytes});
-  }
-}
-
 std::string json_text(const Json& value) {
   if (value.is_primitive()) return scalar_text(value);
   const std::string text = quote(
@@ -63,7 +51,7 @@ ModelFacts facts_of(const Safetensors& file) {
   for (const auto& [key, value] : file.metadata()) {
     facts.metadata.push_back({key, "", quote(value, kShownTextBytes), value});
   }
-  add_tensors(file, facts);
+  add_tensors(file.tensors(), facts);
   return facts;
 }
 
@@ -81,7 +69,7 @@ ModelFacts facts_of(const HfDirectory& directory) {
   }
   add_config("config.json", directory.config(), facts);
   add_config("generation_config.json", directory.generation_config(), facts);
-  for (const Safetensors& file : files) add_tensors(file, facts);
+  for (const Safetensors& file : files) add_tensors(file.tensors(), facts);
   return facts;
 }
 

@@ -12,9 +12,7 @@ namespace {
 
 Result<Tokenizer> read_tokenizer(const ModelFiles& files) {
   if (files.directory() != nullptr) return read_hf_tokenizer(*files.directory());
-  const Result<TokenizerSpec> spec = tokenizer_spec(*files.gguf());
-  if (!spec.ok()) return spec.error();
-  return Tokenizer::create(*spec);
+  return read_gguf_tokenizer(*files.gguf());
 }
 
 void load_tokenizer(LoadedModel& loaded) {

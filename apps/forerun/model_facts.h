@@ -42,6 +42,20 @@ struct ModelFacts {
   std::vector<Tensor> tensors;
 };
 
+// What every format's tensors tell of themselves.
+template <typename FileTensor>
+void add_tensors(const std::vector<FileTensor>& tensors, ModelFacts& facts) {
+  for (const FileTensor& tensor : tensors) {
+    facts.tensors.push_back({.name = tensor.name,
+                             .type = tensor.type->name,
+                             .supported = tensor.type->dtype.has_value(),
+                             .shape = tensor.view.shape,
+                             .num_elements = static_cast<uint64_t>(tensor.view.num_elements()),
+                             .offset_bytes = tensor.offset_bytes,
+                             .size_bytes = tensor.size_bytes});
+  }
+}
+
 ModelFacts facts_of(const Gguf& gguf);
 ModelFacts facts_of(const Safetensors& file);
 ModelFacts facts_of(const HfDirectory& directory);

@@ -36,9 +36,7 @@ Result<Tokenizer> load_tokenizer(const std::string& argument) {
   if (!path.ok()) return path.error();
   const Result<Gguf> gguf = Gguf::open(*path, GgufTypes::kAny);
   if (!gguf.ok()) return gguf.error();
-  const Result<TokenizerSpec> spec = tokenizer_spec(*gguf);
-  if (!spec.ok()) return spec.error();
-  return Tokenizer::create(*spec);
+  return read_gguf_tokenizer(*gguf);
 }
 
 // Bytes that are not UTF-8 show as U+FFFD in both.

@@ -139,4 +139,10 @@ Result<TokenizerSpec> tokenizer_spec(const Gguf& gguf) {
   return spec;
 }
 
+Result<Tokenizer> read_gguf_tokenizer(const Gguf& gguf) {
+  const Result<TokenizerSpec> spec = tokenizer_spec(gguf);
+  if (!spec.ok()) return spec.error();
+  return Tokenizer::create(*spec);
+}
+
 }  // namespace forerun

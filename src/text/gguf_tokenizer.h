@@ -10,4 +10,7 @@ namespace forerun {
 // are not there. Errors name the file and the key.
 Result<TokenizerSpec> tokenizer_spec(const Gguf& gguf);
 
+// The same, ready to use.
+Result<Tokenizer> read_gguf_tokenizer(const Gguf& gguf);
+
 }  // namespace forerun

@@ -32,9 +32,7 @@ Result<Tokenizer> load(const std::string& path) {
   if (!path.ends_with(".gguf")) return Tokenizer::from_file(path);
   const Result<Gguf> gguf = Gguf::open(path, GgufTypes::kAny);
   if (!gguf.ok()) return gguf.error();
-  const Result<TokenizerSpec> spec = tokenizer_spec(*gguf);
-  if (!spec.ok()) return spec.error();
-  return Tokenizer::create(*spec);
+  return read_gguf_tokenizer(*gguf);
 }
 
 bool is_utf8(std::string_view text) {
