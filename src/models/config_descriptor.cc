@@ -113,9 +113,7 @@ class ConfigReader {
     model_.architecture = std::move(architecture);
     model_.name = std::move(name);
     model_.qkv_bias = family_.qkv_bias || config_.truth_or("attention_bias", false);
-    model_.qk_norm = family_.qk_norm;
-    model_.post_norms = family_.post_norms;
-    model_.activation = family_.activation;
+    take_traits(family_, model_);
     model_.tied_output = config_.truth_or("tie_word_embeddings", false);
     model_.storage = {TensorNaming::kHuggingFace, RotaryPairs::kHalves, family_.fused,
                       family_.norms_less_one};
@@ -134,17 +132,12 @@ class ConfigReader {
  private:
   Error in_file(const Error& error) const { return Error{config_.path() + ": " + error.message}; }
 
-  // A number that ends up as an int: cut where no model comes near.
-  static int count(int64_t value) {
-    return static_cast<int>(std::clamp<int64_t>(value, 0, 1 << 20));
-  }
-
   void read_sizes() {
     model_.vocab_size = config_.size("vocab_size");
     model_.d_model = config_.size("hidden_size");
-    model_.num_layers = count(config_.size("num_hidden_layers"));
-    model_.num_heads = count(config_.size("num_attention_heads"));
-    model_.num_kv_heads = count(config_.size_or("num_key_value_heads", model_.num_heads));
+    model_.num_layers = as_count(config_.size("num_hidden_layers"));
+    model_.num_heads = as_count(config_.size("num_attention_heads"));
+    model_.num_kv_heads = as_count(config_.size_or("num_key_value_heads", model_.num_heads));
     model_.head_dim =
         config_.size_or("head_dim", model_.num_heads > 0 ? model_.d_model / model_.num_heads : 0);
     model_.d_ff = config_.size("intermediate_size");

@@ -1,5 +1,7 @@
 #include "models/family.h"
 
+#include <algorithm>
+
 #include "formats/quote.h"
 
 namespace forerun {
@@ -124,6 +126,16 @@ std::string known_architectures() {
     names += (names.empty() ? "" : ", ") + std::string(family.name);
   }
   return names;
+}
+
+void take_traits(const Family& family, ModelDescriptor& model) {
+  model.qk_norm = family.qk_norm;
+  model.post_norms = family.post_norms;
+  model.activation = family.activation;
+}
+
+int as_count(int64_t value) {
+  return static_cast<int>(std::clamp<int64_t>(value, 0, 1 << 20));
 }
 
 }  // namespace forerun

@@ -40,6 +40,12 @@ struct Family {
   std::string_view config_defaults = "{}";
 };
 
+// What every member is, whatever its file says.
+void take_traits(const Family& family, ModelDescriptor& model);
+
+// A file's number that ends up as an int: cut where no model comes near.
+int as_count(int64_t value);
+
 // By the name a file gives its architecture. An Error names it, and what it needs that the engine
 // does not have where that is known.
 Result<const Family*> find_gguf_family(std::string_view architecture);

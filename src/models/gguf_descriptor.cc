@@ -39,10 +39,6 @@ class GgufReader {
   int64_t size_or(std::string_view name, int64_t otherwise) {
     return take(file_.get_u64_or(key(name), static_cast<uint64_t>(otherwise)));
   }
-  // A number that ends up as an int: cut where no model comes near.
-  static int count(int64_t value) {
-    return static_cast<int>(std::clamp<int64_t>(value, 0, 1 << 20));
-  }
   double real(std::string_view name) { return take(file_.get_f64(key(name))); }
   double real_or(std::string_view name, double otherwise) {
     return take(file_.get_f64_or(key(name), otherwise));
@@ -70,9 +66,7 @@ class GgufReader {
     if (!name.ok()) return name.error();
     model_.name = *name;
     model_.qkv_bias = family_->qkv_bias || file_.find_tensor("blk.0.attn_q.bias") != nullptr;
-    model_.qk_norm = family_->qk_norm;
-    model_.post_norms = family_->post_norms;
-    model_.activation = family_->activation;
+    take_traits(*family_, model_);
     model_.tied_output = file_.find_tensor("output.weight") == nullptr;
     model_.storage = {TensorNaming::kGguf, family_->gguf_pairs, family_->fused,
                       /*norms_less_one=*/false};
@@ -81,9 +75,9 @@ class GgufReader {
 
   void read_sizes() {
     model_.d_model = size("embedding_length");
-    model_.num_layers = count(size("block_count"));
-    model_.num_heads = count(size("attention.head_count"));
-    model_.num_kv_heads = count(size_or("attention.head_count_kv", model_.num_heads));
+    model_.num_layers = as_count(size("block_count"));
+    model_.num_heads = as_count(size("attention.head_count"));
+    model_.num_kv_heads = as_count(size_or("attention.head_count_kv", model_.num_heads));
     model_.d_ff = size("feed_forward_length");
     model_.context_length = size("context_length");
     model_.rms_epsilon = static_cast<float>(real("attention.layer_norm_rms_epsilon"));
