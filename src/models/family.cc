@@ -104,8 +104,9 @@ Result<const Family*> find(std::string_view wanted, std::string_view Family::* f
   }
   for (const Missing& missing : kMissing) {
     if (missing.*missing_name != wanted || wanted.empty()) continue;
-    return Error{architecture + "needs " + std::string(missing.needs) +
-                 ", which the engine does not have yet" + known};
+    std::string sentence = architecture + "needs ";
+    sentence += missing.needs;
+    return Error{sentence + ", which the engine does not have yet" + known};
   }
   return Error{architecture + "is not known" + known};
 }
