@@ -1,4 +1,5 @@
-// Reads what a stranger's files say of a model's shape. An input is a config.json (its first byte is
+// Reads what a stranger's files say of a model's shape. An input is a config.json (its first byte
+// is
 // '{') or a list of choices from which a GGUF with a descriptor's keys is built, nearly all of them
 // as a real one has them, so that the last checks are reached all the time.
 
@@ -29,18 +30,27 @@ struct Key {
   double usual;
 };
 constexpr Key kCounts[] = {
-    {"embedding_length", 64},          {"block_count", 3},
-    {"attention.head_count", 4},       {"attention.head_count_kv", 2},
-    {"feed_forward_length", 128},      {"context_length", 512},
-    {"attention.key_length", 16},      {"attention.value_length", 16},
-    {"rope.dimension_count", 16},      {"attention.sliding_window", 32},
+    {"embedding_length", 64},
+    {"block_count", 3},
+    {"attention.head_count", 4},
+    {"attention.head_count_kv", 2},
+    {"feed_forward_length", 128},
+    {"context_length", 512},
+    {"attention.key_length", 16},
+    {"attention.value_length", 16},
+    {"rope.dimension_count", 16},
+    {"attention.sliding_window", 32},
     {"rope.scaling.original_context_length", 128},
 };
 constexpr Key kReals[] = {
-    {"attention.layer_norm_rms_epsilon", 1e-5}, {"rope.freq_base", 1e4},
-    {"rope.freq_base_swa", 1e4},                {"rope.scaling.factor", 2.0},
-    {"rope.scaling.yarn_beta_fast", 32.0},      {"rope.scaling.yarn_beta_slow", 1.0},
-    {"attn_logit_softcapping", 50.0},           {"final_logit_softcapping", 30.0},
+    {"attention.layer_norm_rms_epsilon", 1e-5},
+    {"rope.freq_base", 1e4},
+    {"rope.freq_base_swa", 1e4},
+    {"rope.scaling.factor", 2.0},
+    {"rope.scaling.yarn_beta_fast", 32.0},
+    {"rope.scaling.yarn_beta_slow", 1.0},
+    {"attn_logit_softcapping", 50.0},
+    {"final_logit_softcapping", 30.0},
 };
 constexpr const char* kFamilies[] = {"llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3"};
 constexpr const char* kScalings[] = {"none", "linear", "yarn", "longrope", "dynamic"};
