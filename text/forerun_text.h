@@ -99,6 +99,8 @@ bool forerun_grammar_environment_new(const ForerunTokenizer* tokenizer, const in
 bool forerun_grammar_compile(const ForerunGrammarEnvironment* environment, uint32_t kind,
                              const uint8_t* text, size_t size, ForerunGrammar** grammar,
                              ForerunBytes* error);
+// What it takes of memory, about; a matcher takes no more at its beginning.
+size_t forerun_grammar_bytes(const ForerunGrammar* grammar);
 // A matcher at the beginning of a text, and one where another is. They need nothing else to live.
 bool forerun_matcher_new(const ForerunGrammar* grammar, ForerunMatcher** matcher,
                          ForerunBytes* error);

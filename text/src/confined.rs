@@ -146,6 +146,12 @@ fn confine<T>(progress: &Arc<Progress>, limits: Limits, work: impl FnOnce() -> T
     result
 }
 
+/// What the confined work calling this holds of its budget; 0 outside of any.
+pub fn held_bytes(limits: Limits) -> usize {
+    let left = CONFINEMENT.get().map_or(limits.memory_bytes as isize, |it| it.bytes_left);
+    (limits.memory_bytes as isize).saturating_sub(left).max(0) as usize
+}
+
 struct ConfiningAllocator;
 
 #[global_allocator]

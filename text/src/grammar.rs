@@ -77,7 +77,7 @@ impl GrammarEnvironment {
             let mut start = GrammarMatcher::new(kind, matcher, ends)?;
             // Every text begins with this mask; matchers start with it made.
             start.compute_mask()?;
-            Ok(Grammar { start })
+            Ok(Grammar { start, bytes: confined::held_bytes(limits) })
         })
         .map_err(|error| if error.starts_with("the ") { error } else { sentence(kind, &error) })
     }
@@ -98,9 +98,15 @@ fn word(bytes: &[u8], special: bool) -> Vec<u8> {
 /// A compiled grammar. Never changes, so that threads may share it.
 pub struct Grammar {
     start: GrammarMatcher,
+    bytes: usize,
 }
 
 impl Grammar {
+    /// What it takes of memory, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// A matcher at the beginning of a text.
     pub fn matcher(&self) -> GrammarMatcher {
         self.start.clone()

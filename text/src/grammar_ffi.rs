@@ -50,6 +50,11 @@ pub unsafe extern "C" fn forerun_grammar_compile(
 }
 
 #[no_mangle]
+pub unsafe extern "C" fn forerun_grammar_bytes(grammar: *const Grammar) -> usize {
+    (*grammar).bytes()
+}
+
+#[no_mangle]
 pub unsafe extern "C" fn forerun_matcher_new(
     grammar: *const Grammar,
     matcher: *mut *mut GrammarMatcher,
