@@ -1,11 +1,11 @@
 # Writes a C++ source that holds files as they are:
-#   cmake -DFOLDER=... -DFILES="index.html page.css" -DSOURCE=... -P embed_status_page.cmake
+#   cmake -DFOLDER=... "-DFILES=index.html;page.css" -DSOURCE=... -P embed_status_page.cmake
 set(TYPE_html "text/html; charset=utf-8")
 set(TYPE_css "text/css; charset=utf-8")
 set(TYPE_js "text/javascript; charset=utf-8")
 set(TYPE_svg "image/svg+xml")
 
-separate_arguments(FILES)
+
 set(contents "")
 set(rows "")
 set(count 0)

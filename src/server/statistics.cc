@@ -18,8 +18,12 @@ constexpr double kWindowSeconds = 60.0;  // of the percentiles
 constexpr std::array<std::string_view, 3> kStateNames = {"ready", "draining", "stuck"};
 
 // Tenths are all that people and charts can see.
-double rounded(double value) { return std::round(value * 10.0) / 10.0; }
-double rounded_fraction(double value) { return std::round(value * 1e4) / 1e4; }
+double rounded(double value) {
+  return std::round(value * 10.0) / 10.0;
+}
+double rounded_fraction(double value) {
+  return std::round(value * 1e4) / 1e4;
+}
 
 Json optional_fraction(const std::optional<double>& fraction) {
   return fraction ? Json(rounded_fraction(*fraction)) : Json(nullptr);
@@ -84,7 +88,7 @@ ServerRates ServerStatistics::between(const Sample& from, const Sample& to) {
   ServerRates rates;
   rates.seconds = to.time - from.time;
   if (rates.seconds <= 0.0) return rates;
-  const auto rate = [&](int64_t Sample::*count) {
+  const auto rate = [&](int64_t Sample::* count) {
     return static_cast<double>(to.*count - from.*count) / rates.seconds;
   };
   rates.prompt_tokens = rate(&Sample::prompt_tokens);
@@ -92,8 +96,8 @@ ServerRates ServerStatistics::between(const Sample& from, const Sample& to) {
   rates.requests = rate(&Sample::requests);
   const int64_t queries = to.prefix_queries - from.prefix_queries;
   if (queries > 0) {
-    rates.prefix_hits = static_cast<double>(to.prefix_hits - from.prefix_hits) /
-                        static_cast<double>(queries);
+    rates.prefix_hits =
+        static_cast<double>(to.prefix_hits - from.prefix_hits) / static_cast<double>(queries);
   }
   return rates;
 }
@@ -101,10 +105,10 @@ ServerRates ServerStatistics::between(const Sample& from, const Sample& to) {
 ServerRates ServerStatistics::rates(double seconds) const {
   if (samples_.empty()) return {};
   const double since = samples_.back().time - seconds;
-  // The first sample that is not older; timers are a little late, so half a second counts as on time.
-  const auto first = std::find_if(samples_.begin(), samples_.end(), [&](const Sample& sample) {
-    return sample.time >= since - 0.5;
-  });
+  // The first sample that is not older; timers are a little late, so half a second counts as on
+  // time.
+  const auto first = std::find_if(samples_.begin(), samples_.end(),
+                                  [&](const Sample& sample) { return sample.time >= since - 0.5; });
   return between(*first, samples_.back());
 }
 
@@ -117,11 +121,11 @@ std::optional<std::string> ServerStatistics::next_line() {
   const bool happened = rates.prompt_tokens > 0.0 || rates.generation_tokens > 0.0 ||
                         rates.requests > 0.0 || last.running > 0 || last.waiting > 0;
   if (!happened) return std::nullopt;
-  std::string line = print("%.1f tok/s prompt, %.1f tok/s generated, %lld running, %lld waiting, "
-                           "KV %.0f %%",
-                           rates.prompt_tokens, rates.generation_tokens,
-                           static_cast<long long>(last.running),
-                           static_cast<long long>(last.waiting), 100.0 * last.kv_use);
+  std::string line = print(
+      "%.1f tok/s prompt, %.1f tok/s generated, %lld running, %lld waiting, "
+      "KV %.0f %%",
+      rates.prompt_tokens, rates.generation_tokens, static_cast<long long>(last.running),
+      static_cast<long long>(last.waiting), 100.0 * last.kv_use);
   if (rates.prefix_hits) line += print(", prefix hits %.0f %%", 100.0 * *rates.prefix_hits);
   line += latency_text("first token", metrics_.first_token_percentiles());
   line += latency_text("between tokens", metrics_.inter_token_percentiles());

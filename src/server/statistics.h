@@ -22,9 +22,9 @@ std::string_view server_state_name(ServerState state);  // "ready"
 // What happened between two moments, per second of it.
 struct ServerRates {
   double seconds = 0.0;
-  double prompt_tokens = 0.0;      // cached ones included
+  double prompt_tokens = 0.0;  // cached ones included
   double generation_tokens = 0.0;
-  double requests = 0.0;           // finished
+  double requests = 0.0;              // finished
   std::optional<double> prefix_hits;  // of the prompt tokens looked for; none: none were
 };
 

@@ -45,8 +45,8 @@ void reply_statistics(const ServerStatistics& statistics, const ServerFacts& fac
   json["version"] = kVersion;
   HttpResponse response;
   // Names come from files and may hold anything.
-  response.body = json.dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false,
-                            Json::error_handler_t::replace);
+  response.body =
+      json.dump(/*indent=*/-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
   response.headers = {{"Cache-Control", "no-store"}};
   exchange.reply(std::move(response));
 }

@@ -3,6 +3,7 @@
 const SPACE = 'http://www.w3.org/2000/svg';
 const SPAN = 300;  // seconds
 const HEIGHT = 118;
+const NARROW = 420;  // below it, every other minute is named
 const MARGIN = {left: 46, right: 10, top: 8, bottom: 20};
 
 function element(name, attributes = {}, text = '') {
@@ -74,7 +75,7 @@ export class Chart {
       parts.push(element('text', {x: MARGIN.left - 8, y: this.y(value) + 4, 'text-anchor': 'end'},
                          withUnits.format(value)));
     }
-    for (let minutes = 5; minutes >= 0; --minutes) {
+    for (const minutes of this.width < NARROW ? [4, 2, 0] : [5, 4, 3, 2, 1, 0]) {
       const anchor = minutes === 0 ? 'end' : minutes === 5 ? 'start' : 'middle';
       parts.push(element('text', {x: this.x(60 * minutes), y: HEIGHT - 4, 'text-anchor': anchor},
                          minutes === 0 ? 'now' : `−${minutes} min`));
