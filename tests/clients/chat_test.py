@@ -188,40 +188,5 @@ class Chat(serving.TestCase):
         self.assertEqual(asyncio.run(several()), [TEXT] * 16)
 
 
-class Words(serving.SmolLm2):
-    """What only a model with something to choose from shows."""
-
-    options = ("--max-sequences", 8)
-
-    def ask(self, **options):
-        return strict(self.client.chat.completions.create(
-            model="served", messages=[{"role": "user", "content": "Tell me a story."}],
-            **{"max_tokens": 24, "temperature": 1.0, **options}))
-
-    def texts(self, **options):
-        return [choice.message.content for choice in self.ask(**options).choices]
-
-    def test_a_seed_gives_the_same_again(self):
-        self.assertEqual(self.texts(seed=7), self.texts(seed=7))
-        self.assertNotEqual(self.texts(seed=7), self.texts(seed=8))
-
-    def test_choices_differ(self):
-        self.assertEqual(len(set(self.texts(n=4, seed=7))), 4)
-
-    def test_sampling_parameters_are_taken(self):
-        likeliest = self.texts(temperature=0)
-        self.assertEqual(self.texts(extra_body={"top_k": 1}), likeliest)
-        self.assertEqual(self.texts(top_p=1e-6), likeliest)
-        self.assertEqual(self.texts(extra_body={"min_p": 1.0}), likeliest)
-        self.assertNotEqual(
-            self.texts(temperature=0, max_tokens=80, frequency_penalty=2, presence_penalty=2),
-            self.texts(temperature=0, max_tokens=80))
-
-    def test_answers_end_by_length(self):
-        answer = self.ask(max_tokens=5)
-        self.assertEqual(answer.choices[0].finish_reason, "length")
-        self.assertEqual(answer.usage.completion_tokens, 5)
-
-
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -1,12 +1,9 @@
-"""What the official client raises when the server says no, and what becomes of answers that nobody
-waits for any more."""
+"""What the official client raises when the server says no."""
 import contextlib
 import sys
-import time
 import unittest
 
 sys.dont_write_bytecode = True
-import scraped  # noqa: E402
 import serving  # noqa: E402
 
 import openai  # noqa: E402
@@ -89,48 +86,6 @@ class Keys(serving.TestCase):
         with self.assertRaises(openai.APIStatusError) as caught:
             client.completions.create(model="served", prompt="x" * 5000)
         self.assertEqual(caught.exception.status_code, 413)
-
-
-class Overload(serving.SmolLm2):
-    """One answer at a time, and nobody waits."""
-
-    options = ("--max-sequences", 1, "--max-waiting", 0)
-
-    def long_answer(self):
-        return self.client.chat.completions.create(
-            model="served", messages=MESSAGES, max_tokens=4000, stream=True,
-            extra_body={"ignore_eos": True})
-
-    def until_idle(self):
-        end = time.monotonic() + serving.SECONDS
-        while time.monotonic() < end:
-            figures = scraped.samples(self.server)
-            if not figures["vllm:num_requests_running"] + figures["vllm:num_requests_waiting"]:
-                return figures
-            time.sleep(0.05)
-        raise AssertionError("the answer that nobody reads goes on")
-
-    def test_a_full_server_says_when_to_come_back(self):
-        with self.long_answer() as stream:
-            next(iter(stream))
-            with self.assertRaises(openai.RateLimitError) as caught:
-                self.client.chat.completions.create(model="served", messages=MESSAGES)
-        self.assertGreater(int(caught.exception.response.headers["Retry-After"]), 0)
-        self.until_idle()
-
-    def test_a_closed_stream_ends_the_answer(self):
-        before = self.until_idle()
-        with self.long_answer() as stream:
-            events = iter(stream)
-            for _ in range(5):
-                next(events)
-            self.assertEqual(scraped.samples(self.server)["vllm:num_requests_running"], 1)
-        after = self.until_idle()
-        self.assertLess(
-            after["vllm:generation_tokens_total"] - before["vllm:generation_tokens_total"], 3000)
-        answer = self.client.chat.completions.create(
-            model="served", messages=MESSAGES, max_tokens=2)
-        self.assertEqual(answer.usage.completion_tokens, 2)
 
 
 if __name__ == "__main__":

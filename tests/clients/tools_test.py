@@ -11,7 +11,7 @@ from strict import strict  # noqa: E402
 import openai  # noqa: E402
 import pydantic  # noqa: E402
 import reciting_model  # noqa: E402
-from tool_templates import HERMES, LLAMA, for_smollm2  # noqa: E402
+from tool_templates import HERMES, LLAMA, MISTRAL  # noqa: E402
 
 WEATHER = {"type": "function", "function": {
     "name": "get_weather", "description": "The weather somewhere.",
@@ -21,7 +21,7 @@ TIME = {"type": "function", "function": {"name": "get_time"}}
 
 
 class Tools:
-    """What both forms have in common; the model's scripts: W one call, P two, H none."""
+    """What all forms have in common; the model's scripts: W one call, P two, H none."""
 
     def ask(self, cue, tools=(WEATHER, TIME), **options):
         return self.client.chat.completions.create(
@@ -154,27 +154,16 @@ class Llama(Tools, serving.TestCase):
         }, LLAMA)
 
 
-class Words(serving.SmolLm2):
-    """A model that would not call of itself does when it must."""
-
+class Mistral(Tools, serving.TestCase):
     @classmethod
-    def model(cls):
-        name = super().model()
-        template = cls.folder / "template.jinja"
-        template.write_text(for_smollm2(HERMES))
-        cls.options = ("--chat-template", template)
-        return name
-
-    def test_a_call_that_must_be(self):
-        for tool_choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
-            choice = strict(self.client.chat.completions.create(
-                model="served", tools=[WEATHER], tool_choice=tool_choice, max_tokens=100,
-                temperature=0, messages=[{"role": "user", "content": "What is the weather in Rome?"}],
-            )).choices[0]
-            (call, *_) = choice.message.tool_calls
-            self.assertEqual(call.function.name, "get_weather")
-            self.assertEqual(list(json.loads(call.function.arguments)), ["city"])
-            self.assertEqual(choice.finish_reason, "tool_calls")
+    def model_file(cls):
+        return reciting_model.model({
+            "H": ["Nothing", " to do."],
+            "W": ["[TOOL", '_CALLS][{"na', 'me": "get_wea', 'ther", "arguments": {"city": "Par', 'is"',
+                  "}}]"],
+            "P": ['[TOOL_CALLS][{"name": "get_weather", "argu', 'ments": {"city": "Oslo"}}, ',
+                  '{"name": "get_time", ', '"arguments": {}}]'],
+        }, MISTRAL)
 
 
 if __name__ == "__main__":

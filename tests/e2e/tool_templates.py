@@ -21,7 +21,15 @@ LLAMA = (
     "{% for m in messages %}<|start|>{{ m['role'] }}: {{ m['content'] or '' }}"
     "{% for call in m.tool_calls or [] %}"
     '{"name": "{{ call.function.name }}", "parameters": {{ call.function.arguments | tojson }}}'
-    "{% endfor %}<|end|>{% endfor %}{# <|python_tag|> #}"
+    "{% endfor %}<|end|>{% endfor %}{# <|start_header_id|> #}"
+    + CUE
+)
+MISTRAL = (
+    "{% if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}"
+    "{% for m in messages %}<|start|>{{ m['role'] }}: {{ m['content'] or '' }}"
+    "{% for call in m.tool_calls or [] %}[TOOL_CALLS]["
+    '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}]'
+    "{% endfor %}<|end|>{% endfor %}"
     + CUE
 )
 
