@@ -29,7 +29,7 @@ def python(name, *packages, options=(), beside=None):
     that it sees too."""
     folder = cache() / name
     if not made(folder, packages):
-        print(f"installing {', '.join(packages)} into {folder}", flush=True)
+        print(f"installing {name}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
         subprocess.run([folder / "bin/pip", "install", "--quiet", *options, *packages], check=True)
@@ -63,7 +63,7 @@ def node_folder(name, *packages):
     """A folder whose scripts find the npm packages."""
     folder = cache() / name
     if not made(folder, packages):
-        print(f"installing {', '.join(packages)} into {folder}", flush=True)
+        print(f"installing {name}", flush=True)
         executable, npm = node()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
