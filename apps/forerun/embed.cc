@@ -6,12 +6,8 @@
 
 #include "base/clock.h"
 #include "commands.h"
-#include "formats/hf_directory.h"
-#include "formats/model_path.h"
-#include "kernels/isa.h"
+#include "loaded_encoder.h"
 #include "model_options.h"
-#include "models/sentence_encoder.h"
-#include "text/tokenizer.h"
 #include "text_input.h"
 
 namespace forerun {
@@ -28,31 +24,6 @@ struct EmbedOptions {
   int threads = 0;
   bool quiet = false;
 };
-
-struct LoadedEncoder {
-  std::unique_ptr<Team> team;
-  std::unique_ptr<SentenceEncoder> encoder;
-  Tokenizer tokenizer;
-};
-
-Result<LoadedEncoder> load(const EmbedOptions& options) {
-  const Result<std::string> path = resolve_model(options.model);
-  if (!path.ok()) return path.error();
-  Result<HfDirectory> opened = HfDirectory::open(*path);
-  if (!opened.ok()) return opened.error();
-  const auto directory = std::make_shared<const HfDirectory>(std::move(*opened));
-  Result<Tokenizer> tokenizer = Tokenizer::from_file(directory->tokenizer_json_path());
-  if (!tokenizer.ok()) return tokenizer.error();
-  const Result<SentencePooling> pooling = SentencePooling::read(*path);
-  if (!pooling.ok()) return pooling.error();
-  const Result<Isa> isa = choose_isa();
-  if (!isa.ok()) return isa.error();
-  auto team = std::make_unique<Team>(options.threads > 0 ? options.threads : usable_processors());
-  Result<std::unique_ptr<SentenceEncoder>> encoder =
-      SentenceEncoder::load(directory, directory->config(), *pooling, *team, kernel_table(*isa));
-  if (!encoder.ok()) return encoder.error();
-  return LoadedEncoder{std::move(team), std::move(*encoder), std::move(*tokenizer)};
-}
 
 // The text of -p, or the lines of -f.
 Result<std::vector<std::string>> read_texts(const EmbedOptions& options) {
@@ -129,7 +100,7 @@ int embed(const EmbedOptions& options) {
   }
   const Result<std::vector<std::string>> texts = read_texts(options);
   if (!texts.ok()) return failed(texts.error());
-  Result<LoadedEncoder> loaded = load(options);
+  Result<LoadedEncoder> loaded = load_encoder(options.model, options.threads);
   if (!loaded.ok()) return failed(loaded.error());
   const Status status = embed_all(*loaded, *texts, options.quiet);
   return status.ok() ? 0 : failed(status.error());

@@ -14,7 +14,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-constexpr int64_t kHeadDims[] = {8, 16, 64, 80, 128};
+constexpr int64_t kHeadDims[] = {8, 16, 64, 80, 128, 256};
 constexpr int64_t kLengths[] = {1,   2,   15,  16,  17,  31,  32,  33,  63,  64,  65, 100,
                                 255, 256, 257, 287, 288, 289, 511, 512, 513, 600, 700};
 constexpr int64_t kLongest = 700;

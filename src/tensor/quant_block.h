@@ -30,7 +30,9 @@ struct QuantTraits {
   constexpr int scales_per_block() const { return block_inputs / scale_inputs; }
 };
 
-constexpr std::array kQuantTraits = {
+// inline: quant_index() takes a place in it from a pointer, and find_quant_traits() may be another
+// source's copy of the function.
+inline constexpr std::array kQuantTraits = {
     QuantTraits{DType::kQ8_0, 32, 32, 8, 0, 128, false, false},
     QuantTraits{DType::kQ4_0, 32, 32, 4, 0, 8, false, false},
     QuantTraits{DType::kQ4_1, 32, 32, 4, 0, 0, true, false},
@@ -57,8 +59,8 @@ constexpr const QuantTraits* find_quant_traits(DType dtype) {
 size_t quant_index(DType dtype);
 
 // The levels of IQ4_NL and IQ4_XS (ggml's kvalues_iq4nl).
-constexpr int8_t kCodebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                  1,    13,   25,  38,  53,  69,  89,  113};
+inline constexpr int8_t kCodebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                         1,    13,   25,  38,  53,  69,  89,  113};
 
 constexpr int level_of(const QuantTraits& type, uint8_t number) {
   return type.has_codebook ? kCodebook[number] : number - type.offset;
