@@ -4,7 +4,7 @@
 #   make test     build and run the tests; the last line counts them
 #   make deep     sanitizers, every instruction set, fuzzing, linters: what CI runs after make test
 #   make bench    measure the engine on MODEL, as fractions of what the machine can do
-#   make compat   compare tokenizers with Python's on published models (fetches 200 MB; not in CI)
+#   make compat   try other people's clients against the server (fetches 3 GB and more; not in CI)
 #   make format   lay out the C++ sources
 #   make build    only build
 
@@ -43,5 +43,5 @@ format:
 	@scripts/install_dependencies deep
 	@scripts/check_format --fix
 
-compat:
+compat: model
 	@scripts/compat

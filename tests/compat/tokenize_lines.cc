@@ -1,4 +1,4 @@
-// What our tokenizer makes of texts, for scripts/compat to compare with others:
+// What our tokenizer makes of texts, for tests/compat/compare_tokenizers.py to compare with others:
 //
 //   tokenize_lines FILE < LINES
 //

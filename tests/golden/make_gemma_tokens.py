@@ -5,7 +5,8 @@
 
 As make_tokenizer_golden.py does it for SmolLM2, with BOS. `ids_as_text` is given for texts that hold
 the text of a control token, except "</s>": llama.cpp takes Gemma's token for HTML's tag, which its
-file says is one of the user's, for a control token. scripts/compat --gguf compares.
+file says is one of the user's, for a control token. compare_tokenizers.py --gguf in tests/compat
+compares.
 """
 
 import argparse

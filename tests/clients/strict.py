@@ -1,0 +1,33 @@
+"""Holds what the client read to the client's own types: as it is, nothing converted on the way.
+
+The client itself takes any JSON for an answer, so that fields of a wrong type only show where they are
+used.
+"""
+import pydantic
+
+# What our answers have beside OpenAI's fields.
+OURS = {
+    "ChatCompletionMessage": {"reasoning_content"},
+    "ChoiceDelta": {"reasoning_content"},
+}
+
+
+def models_in(value):
+    if isinstance(value, pydantic.BaseModel):
+        yield value
+        value = {name: getattr(value, name) for name in value.model_fields_set}
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for element in value:
+            yield from models_in(element)
+
+
+def strict(answer):
+    """The answer, when its type takes every field and it has none that nobody named."""
+    type(answer).model_validate(answer.to_dict(mode="python", warnings=False), strict=True)
+    for model in models_in(answer):
+        name = type(model).__name__
+        unknown = set(model.model_extra or ()) - OURS.get(name, set())
+        assert not unknown, f"{name} has {sorted(unknown)}"
+    return answer
