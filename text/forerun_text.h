@@ -11,6 +11,9 @@ extern "C" {
 #endif
 
 typedef struct ForerunTokenizer ForerunTokenizer;
+typedef struct ForerunGrammarEnvironment ForerunGrammarEnvironment;  // a tokenizer's tokens
+typedef struct ForerunGrammar ForerunGrammar;
+typedef struct ForerunMatcher ForerunMatcher;  // one thread at a time
 
 // Bytes owned by the crate; given back with forerun_bytes_free.
 typedef struct {
@@ -60,6 +63,19 @@ typedef struct {
   bool strips_leading_space;  // whole-text decoding drops one space at the start
 } ForerunVocabulary;
 
+typedef enum {
+  kForerunJsonObject = 0,  // any JSON object; no text
+  kForerunJsonSchema = 1,
+  kForerunRegex = 2,  // of the whole text; Rust's syntax
+  kForerunLark = 3,   // llguidance's dialect
+} ForerunGrammarKind;
+
+// What may follow in a matcher's text.
+typedef struct {
+  bool accepting;  // its end
+  bool complete;   // nothing but its end
+} ForerunNext;
+
 // Each returns true on success; on failure *error holds a sentence (UTF-8).
 bool forerun_tokenizer_from_spec(const ForerunTokenizerSpec* spec, ForerunTokenizer** tokenizer,
                                  ForerunBytes* error);
@@ -74,6 +90,37 @@ bool forerun_tokenizer_encode(const ForerunTokenizer* tokenizer, const uint8_t* 
 // Renders a chat template with the variables of a JSON object.
 bool forerun_template_render(const uint8_t* source, size_t source_size, const uint8_t* variables,
                              size_t variables_size, ForerunBytes* text, ForerunBytes* error);
+
+// `end_ids` end a text. Takes some 10 to 100 ms: make one for a tokenizer, which it does not need
+// after this.
+bool forerun_grammar_environment_new(const ForerunTokenizer* tokenizer, const int32_t* end_ids,
+                                     size_t num_end_ids, ForerunGrammarEnvironment** environment,
+                                     ForerunBytes* error);
+bool forerun_grammar_compile(const ForerunGrammarEnvironment* environment, uint32_t kind,
+                             const uint8_t* text, size_t size, ForerunGrammar** grammar,
+                             ForerunBytes* error);
+// What it takes of memory, about; a matcher takes no more at its beginning.
+size_t forerun_grammar_bytes(const ForerunGrammar* grammar);
+// A matcher at the beginning of a text, and one where another is. They need nothing else to live.
+bool forerun_matcher_new(const ForerunGrammar* grammar, ForerunMatcher** matcher,
+                         ForerunBytes* error);
+bool forerun_matcher_clone(const ForerunMatcher* matcher, ForerunMatcher** copy,
+                           ForerunBytes* error);
+// Bit t of words, lowest first: token t may come next; an end exactly where `accepting`. Words
+// beyond the vocabulary become 0.
+bool forerun_matcher_mask(ForerunMatcher* matcher, uint32_t* words, size_t num_words,
+                          ForerunNext* next, ForerunBytes* error);
+bool forerun_matcher_accept(ForerunMatcher* matcher, int32_t token, ForerunNext* next,
+                            ForerunBytes* error);
+// How many of the tokens may come, one after the other; the matcher stays where it is.
+bool forerun_matcher_count_valid(ForerunMatcher* matcher, const int32_t* tokens, size_t num_tokens,
+                                 size_t* num_valid, ForerunBytes* error);
+// Takes the last tokens back.
+bool forerun_matcher_rollback(ForerunMatcher* matcher, size_t num_tokens, ForerunNext* next,
+                              ForerunBytes* error);
+void forerun_grammar_environment_free(ForerunGrammarEnvironment* environment);
+void forerun_grammar_free(ForerunGrammar* grammar);
+void forerun_matcher_free(ForerunMatcher* matcher);
 
 void forerun_tokenizer_free(ForerunTokenizer* tokenizer);
 void forerun_vocabulary_free(ForerunVocabulary vocabulary);

@@ -20,7 +20,7 @@ Answer::Answer(const Tokenizer& tokenizer, Request request)
     : tokenizer_(tokenizer), request_(std::move(request)) {
   choices_.reserve(request_.n);
   for (int i = 0; i < request_.n; ++i) {
-    choices_.push_back({ChoiceText(tokenizer, request_.stop_strings)});
+    choices_.push_back({ChoiceText(tokenizer, request_)});
   }
 }
 

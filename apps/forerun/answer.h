@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "choice_text.h"
+#include "engine/choice_text.h"
 #include "engine/request.h"
 #include "loaded_model.h"
 
@@ -17,8 +17,6 @@ namespace forerun {
 class Answer final {
  public:
   Answer(const Tokenizer& tokenizer, Request request);
-  Answer(const Answer&) = delete;  // the choices borrow its request's stop strings
-  Answer& operator=(const Answer&) = delete;
 
   void begin();
   // The text that can be shown now; valid until the next call.

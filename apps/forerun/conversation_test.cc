@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "byte_tokenizer.h"
+#include "text/byte_tokenizer.h"
 
 namespace forerun {
 namespace {

@@ -2,18 +2,20 @@
 
 #include <optional>
 
-#include "sampling/sampling_defaults.h"
-
 namespace forerun {
+
+Result<SamplingDefaults> advised_sampling(const ModelFiles& files) {
+  if (files.directory() == nullptr) return SamplingDefaults();
+  Result<SamplingDefaults> defaults =
+      read_sampling_defaults(files.directory()->generation_config());
+  if (defaults.ok()) return defaults;
+  return Error{files.path() + "/generation_config.json: " + defaults.error().message};
+}
 
 Status use_model_sampling(const ModelFiles& files, const CLI::App& command,
                           SamplingParams& sampling) {
-  if (files.directory() == nullptr) return {};
-  const Result<SamplingDefaults> defaults =
-      read_sampling_defaults(files.directory()->generation_config());
-  if (!defaults.ok()) {
-    return Error{files.path() + "/generation_config.json: " + defaults.error().message};
-  }
+  const Result<SamplingDefaults> defaults = advised_sampling(files);
+  if (!defaults.ok()) return defaults.error();
   const auto use = [&](const char* flag, const auto& value, auto& place) {
     if (value.has_value() && command.count(flag) == 0) place = *value;
   };

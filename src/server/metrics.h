@@ -5,6 +5,7 @@
 #include <string>
 
 #include "server/engine_thread.h"
+#include "server/sliding_percentiles.h"
 
 namespace forerun {
 
@@ -17,29 +18,35 @@ struct RequestTimes {
   double whole = -1.0;        // from its arrival to its end
 };
 
-// What Prometheus reads, under vLLM's names (interfaces.md lists them) with `prefix` before them:
-// histograms and counts that handlers feed, and the engine's own figures read when scraped.
+// What forerun_build_info tells, beside the version.
+struct BuildInfo {
+  std::string isa;
+  std::string fingerprint;
+};
+
+// What Prometheus reads, under vLLM's names with `prefix` before them, so that its boards and
+// clients read us unchanged: histograms and counts that handlers feed, and the engine's own figures
+// read when scraped. What vLLM has no name for begins with forerun_, the process's own figures with
+// process_.
 class Metrics final {
  public:
-  explicit Metrics(const std::string& prefix, const std::string& model_name);
+  // `prefix` is "vllm" or "forerun".
+  Metrics(const std::string& prefix, const std::string& model_name, const BuildInfo& build = {});
   ~Metrics();
 
-  // Any thread.
+  // Any thread. `finished_reason` is "stop", "length", "abort" or "error".
   void count_finished(const std::string& finished_reason, const RequestTimes& times,
                       int64_t prompt_tokens, int64_t generation_tokens);
   void observe_inter_token_latency(double seconds);
+  // `route` is the pattern that answered, empty where none did.
   void count_http(const std::string& method, const std::string& route, int status);
 
-  // The text format, 0.0.4.
+  int64_t requests_finished() const;
+
+  // The text format, 0.0.4. What counts up never goes down, whatever the snapshot says.
   std::string scrape(const EngineThread::Snapshot& snapshot) const;
 
-  // Of the last `window` of a minute: what the status page and the periodic line show.
-  struct Percentiles {
-    double p50 = 0.0;
-    double p90 = 0.0;
-    double p99 = 0.0;
-    int64_t count = 0;
-  };
+  // Of the last minute: what the status page and the periodic line show.
   Percentiles first_token_percentiles() const;
   Percentiles inter_token_percentiles() const;
 

@@ -1,19 +1,9 @@
 #include "text/chat_template.h"
 
-#include <forerun_text.h>
+#include "text/crate_bytes.h"
 
 namespace forerun {
 namespace {
-
-const uint8_t* bytes_of(std::string_view text) {
-  return reinterpret_cast<const uint8_t*>(text.data());
-}
-
-std::string take_text(ForerunBytes bytes) {
-  std::string text(reinterpret_cast<const char*>(bytes.data), bytes.size);
-  forerun_bytes_free(bytes);
-  return text;
-}
 
 Result<std::string> template_variables(const OrderedJson& messages, const ChatOptions& options) {
   if (!messages.is_array()) return Error{"messages must be an array"};
@@ -46,7 +36,7 @@ Result<std::string> render_chat(std::string_view chat_template, const OrderedJso
   ForerunBytes error;
   if (!forerun_template_render(bytes_of(chat_template), chat_template.size(), bytes_of(*variables),
                                variables->size(), &text, &error)) {
-    return Error{take_text(error)};
+    return take_error(error);
   }
   return take_text(text);
 }

@@ -8,9 +8,12 @@ Detokenizer::Detokenizer(const Vocabulary& vocabulary, DecodeOptions options)
     : vocabulary_(&vocabulary), options_(options), at_start_(true) {}
 
 std::string_view Detokenizer::push(int32_t id) {
+  if (options_.skip_special && vocabulary_->is_special(id)) return push_bytes({});
+  return push_bytes(vocabulary_->token_bytes(id));
+}
+
+std::string_view Detokenizer::push_bytes(std::string_view bytes) {
   text_.clear();
-  if (options_.skip_special && vocabulary_->is_special(id)) return text_;
-  std::string_view bytes = vocabulary_->token_bytes(id);
   if (bytes.empty()) return text_;
   if (at_start_ && options_.at_text_start && vocabulary_->strips_leading_space &&
       bytes.starts_with(' ')) {

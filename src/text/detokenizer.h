@@ -22,6 +22,8 @@ class Detokenizer final {
 
   // The text that `id` completes, possibly none; valid until the next call.
   std::string_view push(int32_t id);
+  // The same of bytes that tokens stand for, cut anywhere.
+  std::string_view push_bytes(std::string_view bytes);
 
   // The text of an unfinished character at the end. A new text may be pushed afterwards.
   std::string_view finish();

@@ -1,5 +1,6 @@
 // The text edge of a build without the Rust crate: every door says so.
 #include "text/chat_template.h"
+#include "text/grammar.h"
 #include "text/tokenizer.h"
 
 namespace forerun {
@@ -43,10 +44,43 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, DecodeOptions option
 const Vocabulary& Tokenizer::vocabulary() const {
   return state_->vocabulary;
 }
+const ForerunTokenizer* Tokenizer::crate_handle() const {
+  return nullptr;
+}
 bool Tokenizer::is_end(int32_t) const {
   return false;
 }
 Result<std::string> render_chat(std::string_view, const OrderedJson&, const ChatOptions&) {
+  return no_text_edge();
+}
+
+// No grammar is ever made, so nobody follows one.
+void GrammarMatcher::Free::operator()(ForerunMatcher*) const {}
+void Grammar::Free::operator()(ForerunGrammar*) const {}
+void GrammarEnvironment::Free::operator()(ForerunGrammarEnvironment*) const {}
+
+Result<GrammarEnvironment> GrammarEnvironment::create(const Tokenizer&) {
+  return no_text_edge();
+}
+Result<std::shared_ptr<const Grammar>> GrammarEnvironment::compile(const GrammarSpec&) const {
+  return no_text_edge();
+}
+Result<GrammarMatcher> Grammar::matcher() const {
+  return no_text_edge();
+}
+Result<GrammarMatcher> GrammarMatcher::clone() const {
+  return no_text_edge();
+}
+Status GrammarMatcher::mask(std::span<uint32_t>) {
+  return no_text_edge();
+}
+Status GrammarMatcher::accept(int32_t) {
+  return no_text_edge();
+}
+Result<size_t> GrammarMatcher::count_valid(std::span<const int32_t>) {
+  return no_text_edge();
+}
+Status GrammarMatcher::rollback(size_t) {
   return no_text_edge();
 }
 

@@ -1,10 +1,9 @@
 #include "text/tokenizer.h"
 
-#include <forerun_text.h>
-
 #include <algorithm>
 
 #include "base/mapped_file.h"
+#include "text/crate_bytes.h"
 
 namespace forerun {
 namespace {
@@ -13,16 +12,6 @@ struct FreeTokenizer {
   void operator()(ForerunTokenizer* tokenizer) const { forerun_tokenizer_free(tokenizer); }
 };
 using Handle = std::unique_ptr<ForerunTokenizer, FreeTokenizer>;
-
-const uint8_t* bytes_of(std::string_view text) {
-  return reinterpret_cast<const uint8_t*>(text.data());
-}
-
-Error take_error(ForerunBytes bytes) {
-  Error error{std::string(reinterpret_cast<const char*>(bytes.data), bytes.size)};
-  forerun_bytes_free(bytes);
-  return error;
-}
 
 // Many strings in the crate's form; lives as long as the call it is made for.
 class StringBlob final {
@@ -167,6 +156,10 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, DecodeOptions option
 
 const Vocabulary& Tokenizer::vocabulary() const {
   return state_->vocabulary;
+}
+
+const ForerunTokenizer* Tokenizer::crate_handle() const {
+  return state_->handle.get();
 }
 
 bool Tokenizer::is_end(int32_t id) const {

@@ -10,6 +10,8 @@
 #include "base/result.h"
 #include "text/vocabulary.h"
 
+struct ForerunTokenizer;
+
 namespace forerun {
 
 constexpr int32_t kNoToken = -1;
@@ -79,6 +81,9 @@ class Tokenizer final {
   // The texts of bos_id() and eos_id(), for chat templates.
   std::string_view bos_text() const { return token_bytes(bos_id()); }
   std::string_view eos_text() const { return token_bytes(eos_id()); }
+
+  // For what else this folder asks of the crate; null without the text edge.
+  const ForerunTokenizer* crate_handle() const;
 
  private:
   struct State;

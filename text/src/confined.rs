@@ -17,10 +17,19 @@ use std::time::{Duration, Instant};
 /// Deep values are dropped and compared by recursion; a template of the largest size, with all its
 /// instructions, nests them some ten thousand levels deep. Only touched pages cost memory.
 const STACK_BYTES: usize = 256 << 20;
-/// At the default budget these hold some 1.5 GiB.
-const MAX_ABANDONED: usize = 16;
 
-static NUM_ABANDONED: AtomicUsize = AtomicUsize::new(0);
+/// The threads of one kind of work that may be given up on in a process. Each kind has its own, so
+/// that what strangers send cannot keep other work from being run.
+pub struct Abandoned {
+    count: AtomicUsize,
+    most: usize,
+}
+
+impl Abandoned {
+    pub const fn at_most(most: usize) -> Self {
+        Self { count: AtomicUsize::new(0), most }
+    }
+}
 
 #[derive(Clone, Copy)]
 pub struct Limits {
@@ -39,6 +48,7 @@ enum Stage {
 struct Progress {
     stage: Mutex<Stage>,
     changed: Condvar,
+    abandoned: &'static Abandoned,
 }
 
 impl Progress {
@@ -46,7 +56,7 @@ impl Progress {
     fn finish(&self) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if *stage == Stage::OutOfTime {
-            NUM_ABANDONED.fetch_sub(1, Ordering::Relaxed);
+            self.abandoned.count.fetch_sub(1, Ordering::Relaxed);
         }
         *stage = Stage::Finished;
         self.changed.notify_all();
@@ -61,17 +71,21 @@ impl Progress {
 /// Runs `work` on a confined thread. `what` opens the sentences of the errors.
 pub fn run<T: Send + 'static>(
     what: &str,
+    abandoned: &'static Abandoned,
     limits: Limits,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    if NUM_ABANDONED.load(Ordering::Relaxed) >= MAX_ABANDONED {
+    if abandoned.count.load(Ordering::Relaxed) >= abandoned.most {
         return Err(format!(
-            "{what} is not run: {MAX_ABANDONED} before it went over their memory or time in this \
-             process"
+            "{what} is not run: {} before it went over their memory or time in this process",
+            abandoned.most
         ));
     }
-    let progress =
-        Arc::new(Progress { stage: Mutex::new(Stage::Running), changed: Condvar::new() });
+    let progress = Arc::new(Progress {
+        stage: Mutex::new(Stage::Running),
+        changed: Condvar::new(),
+        abandoned,
+    });
     let shared = progress.clone();
     let worker = thread::Builder::new()
         .name("confined".into())
@@ -104,7 +118,7 @@ fn wait(progress: &Progress, deadline: Duration) -> Stage {
         *stage = Stage::OutOfTime;
     }
     if *stage != Stage::Finished {
-        NUM_ABANDONED.fetch_add(1, Ordering::Relaxed);
+        progress.abandoned.count.fetch_add(1, Ordering::Relaxed);
     }
     *stage
 }
@@ -130,6 +144,12 @@ fn confine<T>(progress: &Arc<Progress>, limits: Limits, work: impl FnOnce() -> T
     let result = work();
     CONFINEMENT.set(None);
     result
+}
+
+/// What the confined work calling this holds of its budget; 0 outside of any.
+pub fn held_bytes(limits: Limits) -> usize {
+    let left = CONFINEMENT.get().map_or(limits.memory_bytes as isize, |it| it.bytes_left);
+    (limits.memory_bytes as isize).saturating_sub(left).max(0) as usize
 }
 
 struct ConfiningAllocator;
@@ -188,31 +208,32 @@ fn sleep_for_ever() -> ! {
 mod tests {
     use super::*;
 
+    static ABANDONED: Abandoned = Abandoned::at_most(16);
     const LIMITS: Limits = Limits { memory_bytes: 1 << 20, deadline: Duration::from_millis(200) };
 
     #[test]
     fn results_errors_and_panics_come_back() {
-        assert_eq!(run("it", LIMITS, || Ok(vec![1u8; 1000])).unwrap().len(), 1000);
-        assert_eq!(run::<()>("it", LIMITS, || Err("no".into())).unwrap_err(), "no");
-        let text = run::<()>("it", LIMITS, || panic!("oh {}", 1)).unwrap_err();
+        assert_eq!(run("it", &ABANDONED, LIMITS, || Ok(vec![1u8; 1000])).unwrap().len(), 1000);
+        assert_eq!(run::<()>("it", &ABANDONED, LIMITS, || Err("no".into())).unwrap_err(), "no");
+        let text = run::<()>("it", &ABANDONED, LIMITS, || panic!("oh {}", 1)).unwrap_err();
         assert!(text.contains("oh 1"), "{text}");
     }
 
     #[test]
     fn memory_given_back_counts_no_more() {
         let work = || Ok((0..100).map(|_| vec![1u8; 100_000].len()).sum::<usize>());
-        assert_eq!(run("it", LIMITS, work).unwrap(), 10_000_000);
+        assert_eq!(run("it", &ABANDONED, LIMITS, work).unwrap(), 10_000_000);
     }
 
     #[test]
     fn over_the_budget_is_an_error() {
-        let text = run("it", LIMITS, || Ok(vec![0u8; 1 << 50])).unwrap_err();
+        let text = run("it", &ABANDONED, LIMITS, || Ok(vec![0u8; 1 << 50])).unwrap_err();
         assert_eq!(text, "it needs more memory than the limit of 1048576 bytes");
     }
 
     #[test]
     fn past_the_deadline_is_an_error() {
-        let text = run::<()>("it", LIMITS, || loop {
+        let text = run::<()>("it", &ABANDONED, LIMITS, || loop {
             std::hint::black_box(Box::new(1));
         });
         assert_eq!(text.unwrap_err(), "it takes longer than the limit of 200ms");

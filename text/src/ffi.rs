@@ -101,7 +101,7 @@ pub fn guarded<T>(body: impl FnOnce() -> Result<T, String>) -> Result<T, String>
     })
 }
 
-unsafe fn answer<T>(
+pub unsafe fn answer<T>(
     out: *mut T,
     error: *mut Owned<u8>,
     body: impl FnOnce() -> Result<T, String>,
@@ -118,7 +118,7 @@ unsafe fn answer<T>(
     }
 }
 
-unsafe fn slice<'a, T>(data: *const T, size: usize) -> &'a [T] {
+pub unsafe fn slice<'a, T>(data: *const T, size: usize) -> &'a [T] {
     // C++ may give null for an empty range.
     if size == 0 {
         &[]
@@ -246,10 +246,15 @@ pub unsafe extern "C" fn forerun_template_render(
 
 #[no_mangle]
 pub unsafe extern "C" fn forerun_tokenizer_free(tokenizer: *mut Tokenizer) {
-    if !tokenizer.is_null() {
-        // A destructor that panics leaks what is left rather than unwinding into C++.
+    drop_handle(tokenizer);
+}
+
+/// Frees what a handle stands for, if anything. A destructor that panics leaks what is left rather
+/// than unwinding into C++.
+pub unsafe fn drop_handle<T>(handle: *mut T) {
+    if !handle.is_null() {
         let _ = guarded(|| {
-            drop(Box::from_raw(tokenizer));
+            drop(Box::from_raw(handle));
             Ok(())
         });
     }

@@ -1,6 +1,6 @@
 //! A Hugging Face `tokenizer.json`, run by the library that defines the format.
 
-use crate::confined::{self, Limits};
+use crate::confined::{self, Abandoned, Limits};
 use crate::id_bytes::IdBytes;
 use crate::pre_tokenizer::GPT2;
 use crate::split_pattern::SplitPattern;
@@ -29,6 +29,7 @@ pub struct JsonTokenizer {
 const MEMORY_BYTES: usize = 96 << 20;
 const MEMORY_PER_INPUT_BYTE: usize = 64;
 const DEADLINE: Duration = Duration::from_secs(60);
+static ABANDONED: Abandoned = Abandoned::at_most(16);
 
 impl JsonTokenizer {
     pub fn new(json: &[u8]) -> Result<Self, String> {
@@ -37,7 +38,7 @@ impl JsonTokenizer {
             memory_bytes: MEMORY_BYTES + MEMORY_PER_INPUT_BYTE * json.len(),
             deadline: DEADLINE,
         };
-        confined::run("the tokenizer.json", limits, move || Self::parse(&json))
+        confined::run("the tokenizer.json", &ABANDONED, limits, move || Self::parse(&json))
     }
 
     fn parse(json: &[u8]) -> Result<Self, String> {

@@ -1,9 +1,13 @@
-//! The text edge of forerun: tokenizers and chat templates behind the C ABI of `forerun_text.h`.
+//! The text edge of forerun: tokenizers, chat templates and grammars behind the C ABI of `forerun_text.h`.
 
 mod bpe;
 mod byte_level;
 mod confined;
 mod ffi;
+mod grammar;
+mod grammar_ffi;
+mod grammar_matcher;
+mod grammar_source;
 mod id_bytes;
 mod json_tokenizer;
 mod pre_tokenizer;

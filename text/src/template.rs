@@ -4,7 +4,7 @@
 //! what the interpreter itself does not bound (constant folding, string doubling, filters) runs on
 //! a confined thread with a memory budget and a deadline (see `confined`).
 
-use crate::confined::{self, Limits};
+use crate::confined::{self, Abandoned, Limits};
 use crate::python_filters;
 use crate::python_methods;
 use crate::python_text;
@@ -33,6 +33,8 @@ const MAX_RECURSION: usize = 100;
 const MEMORY_BYTES: usize = 96 << 20;
 const MEMORY_PER_INPUT_BYTE: usize = 64;
 const DEADLINE: Duration = Duration::from_secs(10);
+/// At the default budget these hold some 1.5 GiB.
+static ABANDONED: Abandoned = Abandoned::at_most(16);
 
 /// Renders `source` with the variables of a JSON object.
 pub fn render(source: &str, variables: &[u8]) -> Result<String, String> {
@@ -47,7 +49,9 @@ pub fn render(source: &str, variables: &[u8]) -> Result<String, String> {
         deadline: DEADLINE,
     };
     let (source, variables) = (source.to_string(), variables.to_vec());
-    confined::run("the chat template", limits, move || render_unconfined(&source, &variables))
+    confined::run("the chat template", &ABANDONED, limits, move || {
+        render_unconfined(&source, &variables)
+    })
 }
 
 fn render_unconfined(source: &str, variables: &[u8]) -> Result<String, String> {

@@ -1,4 +1,4 @@
-#include "byte_tokenizer.h"
+#include "text/byte_tokenizer.h"
 
 #include <cstdio>
 

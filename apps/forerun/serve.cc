@@ -1,0 +1,304 @@
+#include <poll.h>
+
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "commands.h"
+#include "interruption.h"
+#include "loaded_encoder.h"
+#include "loaded_model.h"
+#include "model_sampling.h"
+#include "serve_options.h"
+#include "server/api_routes.h"
+#include "server/engine_thread.h"
+#include "server/metrics.h"
+#include "server/model_service.h"
+#include "server/server.h"
+#include "server/statistics.h"
+#include "server/status_routes.h"
+#include "server/worker_pool.h"
+#include "text_input.h"
+
+namespace forerun {
+namespace {
+
+constexpr size_t kMostTemplateBytes = 1'000'000;
+constexpr int kWorkers = 2;
+constexpr int kMostQueuedJobs = 4096;
+
+// "smollm2-135m" of a short name, "model" of /models/model.gguf
+std::string name_of(const std::string& argument) {
+  const std::filesystem::path path = std::filesystem::path(argument).lexically_normal();
+  const std::filesystem::path last = path.has_filename() ? path : path.parent_path();
+  const bool is_file = last.extension() == ".gguf";
+  return (is_file ? last.stem() : last.filename()).string();
+}
+
+Status use_template(const std::string& path, LoadedModel& loaded) {
+  const Result<std::string> text = read_text(path, kMostTemplateBytes);
+  if (!text.ok()) return text.error();
+  const Result<const Tokenizer*> tokenizer = need_tokenizer(loaded);
+  if (!tokenizer.ok()) return tokenizer.error();
+  const std::span<const int32_t> ends = (*tokenizer)->end_ids();
+  loaded.tokenizer = (*tokenizer)
+                         ->with({.bos_id = (*tokenizer)->bos_id(),
+                                 .eos_id = (*tokenizer)->eos_id(),
+                                 .end_ids = {ends.begin(), ends.end()},
+                                 .chat_template = *text});
+  return {};
+}
+
+SamplingParams sampling_of(const SamplingDefaults& advised) {
+  SamplingParams sampling;
+  sampling.temperature = advised.temperature.value_or(sampling.temperature);
+  sampling.top_k = advised.top_k.value_or(sampling.top_k);
+  sampling.top_p = advised.top_p.value_or(sampling.top_p);
+  sampling.min_p = advised.min_p.value_or(sampling.min_p);
+  sampling.repetition_penalty = advised.repetition_penalty.value_or(sampling.repetition_penalty);
+  return sampling;
+}
+
+void log_access(const AccessRecord& record) {
+  log(LogLevel::kInfo, "request",
+      {{"method", record.method},
+       {"path", record.path},
+       {"status", record.status},
+       {"complete", record.complete},
+       {"bytes", record.body_bytes},
+       {"milliseconds", std::round(record.seconds * 1e4) / 10},
+       {"request_id", record.request_id}});
+}
+
+// A model, its engine and all that answers for them.
+class Serving final {
+ public:
+  explicit Serving(ServeOptions options)
+      : options_(complete(std::move(options))), server_(options_.server) {}
+
+  // To the end: what the process ends with.
+  int run();
+
+ private:
+  static ServeOptions complete(ServeOptions options);
+
+  Status load();
+  Status make_engine();
+  void start_service();
+  Router routes();
+  void tell_ready() const;
+  void watch();
+  void tick(double now);
+  void drain();
+  ServerState state() const;
+
+  const ServeOptions options_;
+  LoadedModel loaded_;
+  std::optional<LoadedEncoder> encoder_;
+  SamplingParams sampling_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<ServerStatistics> statistics_;
+  Server server_;
+  std::unique_ptr<EngineThread> engine_thread_;
+  std::unique_ptr<WorkerPool> workers_;
+  std::unique_ptr<ModelService> service_;
+  double line_time_ = 0.0;
+};
+
+ServeOptions Serving::complete(ServeOptions options) {
+  std::vector<std::string>& names = options.server.model_names;
+  if (names.empty()) names.push_back(name_of(options.model));
+  return options;
+}
+
+Status Serving::load() {
+  Result<LoadedModel> loaded = load_model(options_.model, options_.threads);
+  if (!loaded.ok()) return loaded.error();
+  loaded_ = *std::move(loaded);
+  if (!options_.chat_template.empty()) {
+    if (Status status = use_template(options_.chat_template, loaded_); !status.ok()) return status;
+  }
+  const Result<SamplingDefaults> advised = advised_sampling(loaded_.model->files());
+  if (!advised.ok()) return advised.error();
+  sampling_ = sampling_of(*advised);
+  if (!options_.embedding_model.empty()) {
+    // One thread: only the engine's opens parallel regions (docs/architecture.md, promise 4).
+    Result<LoadedEncoder> encoder = load_encoder(options_.embedding_model, /*num_threads=*/1);
+    if (!encoder.ok()) return encoder.error();
+    encoder_.emplace(*std::move(encoder));
+  }
+  return make_engine();
+}
+
+Status Serving::make_engine() {
+  EngineOptions engine = loaded_.engine_options();
+  engine.max_sequences = options_.max_sequences;
+  engine.kv_tokens = options_.kv_tokens;
+  engine.kv_type = options_.kv_type;
+  engine.max_step_ms = options_.max_step_ms;
+  Result<std::unique_ptr<Engine>> made =
+      Engine::create(*loaded_.model, *loaded_.kernels, *loaded_.team, std::move(engine));
+  if (!made.ok()) return made.error();
+  engine_ = *std::move(made);
+  return {};
+}
+
+void Serving::start_service() {
+  const std::string& name = options_.server.model_names.front();
+  metrics_ = std::make_unique<Metrics>(options_.server.metrics_prefix, name);
+  statistics_ = std::make_unique<ServerStatistics>(*metrics_);
+  workers_ = std::make_unique<WorkerPool>("forerun-text", kWorkers, kMostQueuedJobs);
+  engine_thread_ = std::make_unique<EngineThread>(
+      *engine_, server_.post_to_io(),
+      EngineThread::Limits{options_.max_sequences, options_.server.max_waiting});
+  service_ = std::make_unique<ModelService>(
+      ModelService{.options = options_.server,
+                   .tokenizer = loaded_.tokenizer ? &*loaded_.tokenizer : nullptr,
+                   .tokenizer_error = loaded_.tokenizer_error,
+                   .sampling_defaults = sampling_,
+                   .fingerprint = engine_->fingerprint(),
+                   .context_length = engine_->context_length(),
+                   .vocab_size = loaded_.model->descriptor().vocab_size,
+                   .created = static_cast<int64_t>(std::time(nullptr)),
+                   .engine = *engine_thread_,
+                   .workers = *workers_,
+                   .metrics = *metrics_,
+                   .post = server_.post_to_io()});
+}
+
+Router Serving::routes() {
+  Router router;
+  const LoadedModel& loaded = loaded_;
+  add_api_routes(router, *service_, encoder_ ? &*encoder_ : nullptr);
+  add_metrics_route(router, *metrics_, [this] { return engine_thread_->snapshot(); });
+  add_status_routes(router, *statistics_,
+                    {.model = options_.server.model_names.front(),
+                     .isa = std::string(isa_name(loaded.kernels->isa)),
+                     .fingerprint = engine_->fingerprint(),
+                     .context_length = engine_->context_length()});
+  return router;
+}
+
+// What a reader of the log wants to know of what is running, then where.
+void Serving::tell_ready() const {
+  const ModelFiles& files = loaded_.model->files();
+  const EngineStats stats = engine_->stats();
+  log(LogLevel::kInfo, "model",
+      {{"path", loaded_.path},
+       {"architecture", loaded_.model->descriptor().architecture},
+       {"megabytes", files.size_bytes() / 1'000'000},
+       {"context", engine_->context_length()},
+       {"load_seconds", std::round(loaded_.load_seconds * 100) / 100}});
+  log(LogLevel::kInfo, "engine",
+      {{"isa", std::string(isa_name(loaded_.kernels->isa))},
+       {"threads", loaded_.team->size()},
+       {"sequences", options_.max_sequences},
+       {"kv_tokens", int64_t{stats.kv_pages} * kPageTokens},
+       {"fingerprint", engine_->fingerprint()}});
+  const bool open = options_.server.api_keys.empty() && options_.server.host != "127.0.0.1" &&
+                    options_.server.host != "localhost" && options_.server.host != "::1";
+  if (open)
+    log(LogLevel::kWarning, "whoever reaches this address may use it; --api-key asks for a key");
+  log(LogLevel::kInfo, "ready", {{"url", server_.url()}});
+  if (options_.log_format != LogFormat::kText) return;
+  std::fprintf(
+      stderr,
+      "\n  status page and chat   %s/\n  try it                 curl %s/v1/chat/completions "
+      "%s-H 'Content-Type: application/json' \\\n                           -d "
+      "'{\"messages\": [{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}]}'\n\n",
+      server_.url().c_str(), server_.url().c_str(),
+      options_.server.api_keys.empty() ? "" : "-H 'Authorization: Bearer KEY' ");
+}
+
+ServerState Serving::state() const {
+  if (engine_thread_->draining()) return ServerState::kDraining;
+  const bool stuck = engine_thread_->snapshot().seconds_since_step > options_.server.stuck_seconds;
+  return stuck ? ServerState::kStuck : ServerState::kReady;
+}
+
+// Once a second. Statistics live on the I/O thread.
+void Serving::tick(double now) {
+  const bool line_due =
+      options_.statistics_seconds > 0 && now - line_time_ >= options_.statistics_seconds;
+  if (line_due) line_time_ = now;
+  server_.post_to_io()([this, now, line_due] {
+    statistics_->sample(engine_thread_->snapshot(), state(), now);
+    if (!line_due) return;
+    if (const auto line = statistics_->next_line()) log(LogLevel::kInfo, *line);
+  });
+}
+
+// Until a signal asks for the end.
+void Serving::watch() {
+  pollfd signals = {interruption_descriptor(), POLLIN, 0};
+  while (interruption() == 0) {
+    poll(&signals, 1, /*timeout, ms=*/1000);
+    tick(now_seconds());
+  }
+}
+
+// Requests in hand may end; a second signal ends the process (interruption.h).
+void Serving::drain() {
+  engine_thread_->drain();
+  server_.drain();
+  log(LogLevel::kInfo, "draining",
+      {{"requests", server_.requests_in_hand()}, {"seconds", options_.server.drain_seconds}});
+  const double end = now_seconds() + options_.server.drain_seconds;
+  while (server_.requests_in_hand() > 0 && now_seconds() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  const int left = server_.requests_in_hand();
+  if (left > 0) log(LogLevel::kWarning, "requests cut off", {{"requests", left}});
+}
+
+int Serving::run() {
+  if (const Status status = load(); !status.ok()) return failed(status.error());
+  start_service();
+  end_answer_on_signals();
+  const AccessLog access_log = options_.access_log ? AccessLog(log_access) : AccessLog();
+  if (const Status status = server_.serve(routes(), access_log); !status.ok()) {
+    return failed(status.error());
+  }
+  tell_ready();
+  watch();
+  drain();
+  engine_thread_->stop();
+  server_.stop();
+  log(LogLevel::kInfo, "ended");
+  return 0;
+}
+
+int serve(CLI::App& command, ServeOptions& options) {
+  const Status complete = complete_serve_options(command, options);
+  if (!complete.ok()) return failed(complete.error());
+  start_log(options.log_format, options.log_level);
+  return Serving(options).run();
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, int& exit_code) {
+  const auto options = std::make_shared<ServeOptions>();
+  CLI::App* command = app.add_subcommand("serve", "Answer over HTTP, as OpenAI's API does");
+  command->group(kRunCommands);
+  add_serve_options(*command, *options);
+  command->footer(
+      "Every option may also stand in the environment, FORERUN_MAX_WAITING=100 for\n"
+      "--max-waiting 100, or in the file of --config, `max-waiting: 100`. The command line counts\n"
+      "before the environment, and that before the file.\n\n"
+      "SIGTERM or Ctrl-C lets requests in hand finish, a second one ends the process.\n\n"
+      "Examples:\n"
+      "  forerun serve smollm2-135m\n"
+      "  FORERUN_API_KEY=secret forerun serve model.gguf --host 0.0.0.0 --port 8080\n"
+      "  forerun serve smollm2-135m --embedding-model all-minilm-l6-v2 --log-format json");
+  command->callback([command, options, &exit_code] { exit_code = serve(*command, *options); });
+}
+
+}  // namespace forerun

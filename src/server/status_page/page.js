@@ -1,0 +1,109 @@
+// The status: asks for the statistics once a second and shows them.
+
+import {Chart, rate} from './chart.js';
+import {startChat} from './chat.js';
+import {call} from './server.js';
+
+const PERIOD_MS = 1000;
+const at = (id) => document.getElementById(id);
+const whole = new Intl.NumberFormat('en');
+
+const charts = {
+  generation: new Chart(at('generation-chart'), 'Generated'),
+  prompt: new Chart(at('prompt-chart'), 'Prompts'),
+};
+let model = '';
+
+// "9.1 ms", "120 ms", "2.45 s"
+function latency(seconds) {
+  if (seconds === null) return '–';
+  const ms = 1000 * seconds;
+  if (ms >= 1000) return `${seconds.toFixed(2)} s`;
+  return `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
+}
+
+// "12 s", "5 min", "3 h 12 min", "2 d 4 h"
+function span(seconds) {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours} h ${minutes % 60} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+const percent = (fraction) => (fraction === null ? '–' : `${(100 * fraction).toFixed(1)} %`);
+
+function show(id, text) {
+  const element = at(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function showBar(id, fraction) {
+  at(id).style.width = `${100 * Math.min(1, fraction ?? 0)}%`;
+}
+
+function showState(state, text) {
+  at('state').dataset.state = state;
+  show('state-text', text);
+}
+
+function showRow(id, percentiles) {
+  const cells = at(id).querySelectorAll('td');
+  const {p50, p90, p99, count} = percentiles;
+  [latency(p50), latency(p90), latency(p99), whole.format(count)].forEach((text, i) => {
+    cells[i].textContent = text;
+  });
+}
+
+const SENTENCES = {
+  draining: 'The server is about to end: it finishes what runs and takes nothing new.',
+  stuck: 'Requests wait, and the engine has finished no step for some time.',
+};
+
+function showBanner(sentence) {
+  const banner = at('banner');
+  if (banner.textContent !== sentence) banner.textContent = sentence;
+  banner.hidden = sentence === '';
+}
+
+function showStatistics(statistics) {
+  const {now, history, latency: times} = statistics;
+  model = statistics.model;
+  document.title = `${model} · forerun`;
+  show('model', model);
+  showState(statistics.state, statistics.state);
+  showBanner(SENTENCES[statistics.state] ?? '');
+  show('context', `${whole.format(statistics.context_length)} tokens`);
+  show('isa', statistics.isa);
+  show('fingerprint', statistics.fingerprint);
+  show('version', statistics.version);
+  show('uptime', span(statistics.uptime_seconds));
+  const ago = history.seconds_ago;
+  charts.generation.show(ago, history.generation_tokens_per_second,
+                         now.generation_tokens_per_second);
+  charts.prompt.show(ago, history.prompt_tokens_per_second, now.prompt_tokens_per_second);
+  show('running', whole.format(now.running));
+  show('waiting', whole.format(now.waiting));
+  show('requests', `${rate(now.requests_per_second)} /s`);
+  show('kv-use', percent(now.kv_use));
+  showBar('kv-bar', now.kv_use);
+  show('prefix-hits', percent(now.prefix_hit_rate));
+  showBar('prefix-bar', now.prefix_hit_rate);
+  showRow('first-token', times.first_token);
+  showRow('inter-token', times.inter_token);
+}
+
+async function poll() {
+  try {
+    // A page that nobody sees asks for nothing.
+    if (!document.hidden) showStatistics(await (await call('/forerun/statistics')).json());
+  } catch (error) {
+    showState('unreachable', 'no answer');
+    showBanner(`${error.message} Trying again.`);
+  }
+  setTimeout(poll, PERIOD_MS);
+}
+
+startChat(() => model);
+poll();
