@@ -1,5 +1,5 @@
-"""Completions through the official client: texts and token ids, one prompt and many, log-probs of what
-was given and of what was said."""
+"""Completions through the official client: texts and token ids, one prompt and many, log-probs of
+what was given and of what was said."""
 import sys
 import unittest
 

@@ -15,8 +15,8 @@ from server import SECONDS, Server  # noqa: E402
 
 
 def through_proxy(url):
-    """(the process, the URL) of the proxy that FORERUN_TEST_PROXY starts, a command which is given the
-    server's URL and prints its own; (None, `url`) without."""
+    """(the process, the URL) of the proxy that FORERUN_TEST_PROXY starts, a command which is given
+    the server's URL and prints its own; (None, `url`) without."""
     command = os.environ.get("FORERUN_TEST_PROXY")
     if not command:
         return None, url

@@ -1,7 +1,7 @@
 """Holds what the client read to the client's own types: as it is, nothing converted on the way.
 
-The client itself takes any JSON for an answer, so that fields of a wrong type only show where they are
-used.
+The client itself takes any JSON for an answer, so that fields of a wrong type only show where
+they are used.
 """
 import pydantic
 

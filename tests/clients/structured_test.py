@@ -1,5 +1,5 @@
-"""Answers held to a form, through the official client: JSON, a schema, a class of pydantic's, and our own
-regular expressions and grammars."""
+"""Answers held to a form, through the official client: JSON, a schema, a class of pydantic's, and our
+own regular expressions and grammars."""
 import enum
 import json
 import re

@@ -1,5 +1,5 @@
-"""Tools through the official client: calls that the model writes in the form of its template, and calls
-that are asked for."""
+"""Tools through the official client: calls that the model writes in the form of its template, and
+calls that are asked for."""
 import json
 import sys
 import unittest

@@ -1,4 +1,4 @@
-"""Schemathesis against our own /openapi.json: requests made of the description, right ones and wrong ones."""
+"""Schemathesis against our own /openapi.json: requests made of the description, right and wrong."""
 import re
 import subprocess
 

@@ -1,5 +1,5 @@
-"""Where the clients that `scripts/compat` tries are installed: each in a folder of its own beside the
-peers, made once for a list of packages."""
+"""Where the clients that `scripts/compat` tries are installed: each in a folder of its own beside
+the peers, made once for a list of packages."""
 import json
 import os
 import shutil

@@ -1,5 +1,5 @@
-"""lm-evaluation-harness: log-likelihoods equal to those of `forerun bench score`, and answers that do not
-depend on how many are asked for at a time."""
+"""lm-evaluation-harness: log-likelihoods equal to those of `forerun bench score`, and answers that do
+not depend on how many are asked for at a time."""
 import json
 import os
 import shutil

@@ -10,7 +10,8 @@ import environments
 from outcome import Outcome
 from served_model import ENCODER, NAME, ServedModel
 
-OPENAI, AI, PROVIDER, ZOD = "openai@7.55.0", "ai@7.0.173", "@ai-sdk/openai-compatible@3.0.92", "zod@4.6.7"
+OPENAI, ZOD = "openai@7.55.0", "zod@4.6.7"
+AI, PROVIDER = "ai@7.0.173", "@ai-sdk/openai-compatible@3.0.92"
 
 
 def run(script, folder, outcome):

