@@ -97,6 +97,10 @@ class Grammars(server_process.TestCase):
                 self.assertLess(time.monotonic() - begin, 20, "it burns a worker")
                 self.assertTrue(self.server.lives(), self.server.text())
         self.assertLess(self.server.rss_anon_bytes() - before, MOST_RSS_GROWTH)
+        # Bombs must not use up what grammars of others need.
+        answer = self.server.post("/v1/completions", {"prompt": "a", "max_tokens": 5, "regex": "[xy]+"})
+        self.assertEqual(answer.status, 200, answer)
+        self.assertRegex(answer.json()["choices"][0]["text"], "^[xy]+$")
 
     def test_tools_that_are_bombs(self):
         for parameters in (nested(15, STRING, array_of), nested(12, STRING, alternatives), {"$ref": "#"},

@@ -142,12 +142,12 @@ class Connection:
 class Server:
     """The command with a free port, in an empty folder of its own."""
 
-    def __init__(self, *arguments, **environment):
+    def __init__(self, *arguments, preexec_fn=None, **environment):
         self.folder = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen(
             [forerun.COMMAND, "serve", *map(str, arguments), "--port", "0"], cwd=self.folder.name,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, "TMPDIR": self.folder.name, **environment},
+            env={**os.environ, "TMPDIR": self.folder.name, **environment}, preexec_fn=preexec_fn,
         )
         self.said, self.port, self.ready = [], None, threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -197,6 +197,10 @@ class Server:
         """(running, waiting, share of the KV pages in use)"""
         return (self.figure("num_requests_running"), self.figure("num_requests_waiting"),
                 self.figure("kv_cache_usage_perc"))
+
+    def processor_seconds(self):
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        return sum(map(int, stat.rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def rss_anon_bytes(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
@@ -250,9 +254,9 @@ class TestCase(unittest.TestCase):
             cls.server = Server(cls.model, "--served-model-name", "tiny", *cls.options)
             cls.addClassCleanup(cls.server.stop)
 
-    def start(self, *options, **environment):
+    def start(self, *options, **more):
         """A server of the test's own."""
-        server = Server(self.model, "--served-model-name", "tiny", *options, **environment)
+        server = Server(self.model, "--served-model-name", "tiny", *options, **more)
         self.addCleanup(server.stop)
         return server
 
