@@ -12,6 +12,7 @@ namespace forerun {
 
 // Header fields in the order they stand; names compare without case.
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+bool equal_without_case(std::string_view a, std::string_view b);  // of ASCII letters
 std::optional<std::string_view> find_header(const HttpHeaders& headers, std::string_view name);
 
 // A request as handlers see it: whole, within the limits, and let in by its key.
@@ -30,7 +31,7 @@ struct HttpRequest {
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
-  std::string body;
+  std::string body = {};
   HttpHeaders headers = {};  // beside content type, length, request id, CORS
 };
 
