@@ -7,7 +7,9 @@
 namespace forerun {
 namespace {
 
-Json error_of(const HttpResponse& response) { return Json::parse(response.body).at("error"); }
+Json error_of(const HttpResponse& response) {
+  return Json::parse(response.body).at("error");
+}
 
 TEST(Errors, HaveTheFourFieldsOfOpenAi) {
   const HttpResponse response = error_response(400, "'n' is 0; it is at least 1.", "n");
