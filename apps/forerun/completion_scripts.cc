@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <initializer_list>
+#include <string_view>
 
 #include "completion_tables.h"
 
@@ -16,6 +18,12 @@ std::string quoted(const std::string& text, bool for_fish = false) {
     }
   }
   return result + "'";
+}
+
+std::string concat(std::initializer_list<std::string_view> parts) {
+  std::string text;
+  for (const std::string_view part : parts) text += part;
+  return text;
 }
 
 std::string joined(const std::vector<std::string>& words, const std::string& between) {
@@ -79,7 +87,8 @@ std::string zsh_option(const CompletionOption& option) {
                                                 : ":value: ";
   std::string lines;
   for (const std::string& name : option.names) {
-    lines += " \\\n    " + quoted("*" + name + "[" + zsh_text(option.description) + "]" + value);
+    lines +=
+        " \\\n    " + quoted(concat({"*", name, "[", zsh_text(option.description), "]", value}));
   }
   return lines;
 }
@@ -198,10 +207,10 @@ std::string fish_completion(const std::string& program,
   for (const CompletionCommand& command : commands) {
     const std::string path = command.path.empty() ? "" : " " + command.path;
     const std::string begin =
-        "complete -c " + program + " -n \"__" + program + "_is_at '" + path + "'\"";
+        concat({"complete -c ", program, " -n \"__", program, "_is_at '", path, "'\""});
     for (const std::string& name : command.subcommands) {
       const CompletionCommand& sub = command_of(commands, below(command, name));
-      script += begin + " -a " + name + " -d " + quoted(sub.description, true) + "\n";
+      script += concat({begin, " -a ", name, " -d ", quoted(sub.description, true), "\n"});
     }
     for (const CompletionOption& option : command.options) {
       script += begin;

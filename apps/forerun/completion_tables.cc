@@ -46,7 +46,9 @@ void add_tables(const CLI::App& app, const std::string& path,
                 std::vector<CompletionCommand>& tables) {
   tables.push_back(table_of(app, path));
   for (const std::string& name : std::vector<std::string>(tables.back().subcommands)) {
-    add_tables(*app.get_subcommand(name), path.empty() ? name : path + " " + name, tables);
+    std::string below = path;
+    if (!path.empty()) below += ' ';
+    add_tables(*app.get_subcommand(name), below += name, tables);
   }
 }
 
