@@ -1,5 +1,7 @@
 #include "text/call_object.h"
 
+#include <utility>
+
 #include "base/json.h"
 
 namespace forerun {
@@ -104,7 +106,7 @@ bool CallObject::end_value() {
 bool CallObject::take_untold_arguments() {
   if (read_ == "null") return true;
   if (read_.front() == '{') {
-    untold_ = std::move(read_);
+    untold_ = std::exchange(read_, {});
     return true;
   }
   std::optional<std::string> inner = unquoted(read_);

@@ -84,7 +84,7 @@ class Grammar final {
 
   std::string thinking() {
     if (options_.thinking == ThinkingStart::kNone) return "";
-    const std::string reasoning = up_to("reasoning", kThinkClose) + " /\\n{0,2}/ ";
+    std::string reasoning = up_to("reasoning", kThinkClose) + " /\\n{0,2}/ ";
     if (options_.thinking == ThinkingStart::kOpen) return reasoning;
     return "(" + mark(kThinkOpen) + " " + reasoning + ")? ";
   }
