@@ -48,13 +48,6 @@ void generate_one_token(ModelService& service, ExchangePtr exchange) {
   Generation::start(service, std::move(exchange), std::move(plan), now_seconds());
 }
 
-void reply_metrics(const ModelService& service, Exchange& exchange) {
-  HttpResponse response;
-  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  response.body = service.metrics.scrape(service.engine.snapshot());
-  exchange.reply(std::move(response));
-}
-
 }  // namespace
 
 void add_health_routes(Router& router, ModelService& service) {
@@ -67,8 +60,6 @@ void add_health_routes(Router& router, ModelService& service) {
               }});
   router.add({"GET", "/version", Access::kUser,
               [](const ExchangePtr& exchange) { reply_json(*exchange, {{"version", kVersion}}); }});
-  router.add({"GET", "/metrics", Access::kUser,
-              [&service](const ExchangePtr& exchange) { reply_metrics(service, *exchange); }});
 }
 
 }  // namespace forerun

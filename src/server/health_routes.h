@@ -5,7 +5,7 @@
 
 namespace forerun {
 
-// GET /health, /ping, /health_generate, /version, /metrics.
+// GET /health, /ping, /health_generate, /version.
 void add_health_routes(Router& router, ModelService& service);
 
 }  // namespace forerun
