@@ -146,6 +146,7 @@ Status Serving::load() {
 
 Status Serving::make_engine() {
   EngineOptions engine = loaded_.engine_options();
+  engine.token_bytes = loaded_.token_bytes();
   engine.max_sequences = options_.max_sequences;
   engine.kv_tokens = options_.kv_tokens;
   engine.kv_type = options_.kv_type;

@@ -18,7 +18,7 @@ void refuse_unknown(JsonFields& fields, int n) {
   if (!fields.text("suffix").value_or("").empty()) {
     fields.refuse("suffix", "is not offered: the model does not fill gaps");
   }
-  const std::optional<int64_t> best_of = fields.integer("best_of", 1, kMaxChoicesOfRequest);
+  const std::optional<int64_t> best_of = fields.integer("best_of", 1, kMaxChoices);
   if (best_of && *best_of != n) {
     fields.refuse("best_of", "is " + std::to_string(*best_of) +
                                  "; it must equal n: no choices are made to be thrown away");

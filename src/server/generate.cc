@@ -54,7 +54,7 @@ void read_logprobs(JsonFields& fields, GenerateForm& form, Request& request) {
 
 // The prompts' names: `rid`, or a list of them.
 std::vector<std::string> read_ids(JsonFields& fields, size_t num_prompts) {
-  const auto given = fields.texts("rid", kMaxChoicesOfRequest);
+  const auto given = fields.texts("rid", kMaxChoices);
   if (!given || given->empty()) {
     return std::vector<std::string>(num_prompts, new_answer_id(""));
   }

@@ -23,9 +23,9 @@ class PromptReader final {
       fields_.refuse(name_, "is empty; it needs at least one token");
     } else if (value.front().is_number()) {
       add(value, name_);
-    } else if (value.size() > kMaxChoicesOfRequest) {
+    } else if (value.size() > kMaxChoices) {
       fields_.refuse(name_, "has " + std::to_string(value.size()) + " prompts; the limit is " +
-                                std::to_string(kMaxChoicesOfRequest));
+                                std::to_string(kMaxChoices));
     } else {
       add_all(value);
     }
@@ -116,9 +116,9 @@ void check_length(JsonFields& fields, const std::string& name, const ModelServic
 
 void check_choices(JsonFields& fields, const std::string& name, size_t num_prompts, int64_t n) {
   const int64_t choices = static_cast<int64_t>(num_prompts) * n;
-  if (choices <= kMaxChoicesOfRequest) return;
+  if (choices <= kMaxChoices) return;
   fields.refuse(name, "times n makes " + std::to_string(choices) + " choices; the limit is " +
-                          std::to_string(kMaxChoicesOfRequest));
+                          std::to_string(kMaxChoices));
 }
 
 bool need_tokenizer(JsonFields& fields, const std::string& name, const ModelService& service) {

@@ -9,9 +9,6 @@ namespace forerun {
 namespace {
 
 constexpr int64_t kAnyLength = std::numeric_limits<int64_t>::max();
-// As the engine holds requests to.
-constexpr size_t kMaxStopStrings = 64;
-constexpr size_t kMaxStopIds = 1024;
 
 template <typename T, typename Value>
 void use(const std::optional<Value>& value, T& place) {
@@ -59,6 +56,11 @@ void read_bias(JsonFields& fields, int64_t vocab_size, SamplingParams& sampling)
 
 void read_stops(JsonFields& fields, const ModelService& service, Request& request) {
   if (auto stops = fields.texts("stop", kMaxStopStrings)) request.stop_strings = std::move(*stops);
+  for (const std::string& stop : request.stop_strings) {
+    if (!stop.empty() && stop.size() <= kMaxStopBytes) continue;
+    fields.refuse("stop", "has a string of " + std::to_string(stop.size()) +
+                              " bytes; strings have 1 to " + std::to_string(kMaxStopBytes));
+  }
   if (!request.stop_strings.empty() && service.tokenizer == nullptr) {
     fields.refuse("stop", "needs a tokenizer: " + service.tokenizer_error);
   }
@@ -86,7 +88,7 @@ void read_sampling_fields(JsonFields& fields, const ModelService& service,
   read_distribution(fields, request.sampling);
   read_bias(fields, service.vocab_size, request.sampling);
   read_stops(fields, service, request);
-  use(fields.integer("n", 1, kMaxChoicesOfRequest), request.n);
+  use(fields.integer("n", 1, kMaxChoices), request.n);
   check_ranges(fields, service.vocab_size, request.sampling);
   request.max_tokens = max_tokens;
   for (const char* name : length_names) {

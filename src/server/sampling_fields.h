@@ -8,9 +8,6 @@
 
 namespace forerun {
 
-// Most choices that one request may ask for, all its prompts together.
-constexpr int64_t kMaxChoicesOfRequest = 128;
-
 // The fields that say how an answer is made, into a request without a prompt. What is absent stays
 // as the model's makers advise. `length_names` are what a surface calls max_tokens, of which the
 // first one given counts; without one it is `max_tokens`, where 0 is as many as the context holds.
