@@ -5,17 +5,19 @@
 #   make deep     sanitizers, every instruction set, fuzzing, linters: what CI runs after make test
 #   make bench    measure the engine on MODEL, as fractions of what the machine can do
 #   make compat   try other people's clients against the server (fetches 3 GB and more; not in CI)
+#   make soak     mixed traffic on a server for MINUTES (20), and what it leaves behind; not in CI
 #   make format   lay out the C++ sources
 #   make build    only build
 
 MODEL ?= smollm2-135m
+MINUTES ?= 20
 PROMPT ?= Why is the sky blue during the day and red at sunset?
 JOBS ?= $(shell nproc)
 
 FORERUN := build/release/apps/forerun/forerun
 
 .DEFAULT_GOAL := build
-.PHONY: run test deep bench compat format build model
+.PHONY: run test deep bench soak compat format build model
 
 build:
 	@scripts/install_dependencies
@@ -38,6 +40,9 @@ deep:
 
 bench: model
 	@$(FORERUN) bench engine $(MODEL)
+
+soak: model
+	@scripts/soak $(MODEL) --minutes $(MINUTES)
 
 format:
 	@scripts/install_dependencies deep

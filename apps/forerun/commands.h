@@ -12,6 +12,7 @@ namespace forerun {
 // A new subcommand is a file with such a function, its line here and its line in main.cc.
 void add_bench(CLI::App& app, int& exit_code);
 void add_chat(CLI::App& app, int& exit_code);
+void add_completion(CLI::App& app, int& exit_code);
 void add_embed(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
@@ -22,6 +23,7 @@ void add_tokenize(CLI::App& app, int& exit_code);
 // Groups of subcommands in `forerun --help`.
 constexpr char kModelCommands[] = "Models";
 constexpr char kRunCommands[] = "Run";
+constexpr char kShellCommands[] = "Shell";
 
 // Prints "forerun: <sentence>" to standard error and returns 1.
 int failed(const Error& error);

@@ -18,6 +18,7 @@ class HubCache final {
   // FORERUN_HOME, else ~/.cache/forerun.
   static Result<HubCache> from_environment();
 
+  const std::string& home() const { return home_; }
   std::string folder_of(const HubModel& model) const;
   std::string path_of(const HubModel& model) const;
 

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include "formats/hub_cache.h"
 #include "formats/hub_catalog.h"
+#include "formats/hub_name.h"
+#include "formats/hub_repository.h"
 #include "formats/quote.h"
 #include "formats/safetensors_shards.h"
 
@@ -34,6 +37,18 @@ Error is_a_directory(const std::string& path) {
   return Error{quote(path, 300) + " is a directory; give a .gguf file in it: " + names};
 }
 
+// "org/name", with a file or a revision: what was pulled from the hub.
+Result<std::string> find_on_hub(const HubName& name) {
+  const Result<HubCache> cache = HubCache::from_environment();
+  if (!cache.ok()) return cache.error();
+  const std::optional<std::string> path = HubRepository(cache->home(), name).find();
+  if (path) return *path;
+  return Error{
+      "there is no file " + quote(name.text(), 300) +
+      ", and no such model has been pulled; if it is one of the hub's, run: forerun pull " +
+      name.text()};
+}
+
 }  // namespace
 
 Result<std::string> resolve_model(std::string_view argument) {
@@ -47,6 +62,9 @@ Result<std::string> resolve_model(std::string_view argument) {
       argument.find('/') != std::string_view::npos || argument.ends_with(".gguf");
   const Result<HubModel> model = HubCatalog::builtin().find(argument);
   if (is_directory && (looks_like_a_path || !model.ok())) return is_a_directory(path);
+  const Result<HubName> hub_name = HubName::parse(argument);
+  const bool is_file_name = argument.ends_with(".gguf") && argument.find(':') == argument.npos;
+  if (hub_name.ok() && !is_file_name) return find_on_hub(*hub_name);
   if (looks_like_a_path) return Error{"there is no file " + quote(argument, 300)};
   if (!model.ok()) {
     return Error{"there is no file " + quote(argument) + ", and " + model.error().message};

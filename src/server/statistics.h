@@ -46,7 +46,7 @@ class ServerStatistics final {
   //    first token 45 ms (p99 120 ms), between tokens 9.1 ms (p99 14 ms)"
   std::optional<std::string> next_line();
 
-  // The part of GET /forerun/statistics that changes (docs/statistics.md has the whole).
+  // The part of GET /forerun/statistics that changes (docs/monitoring.md has the whole).
   Json json() const;
 
  private:

@@ -64,4 +64,15 @@ void add_status_routes(Router& router, const ServerStatistics& statistics, Serve
               }});
 }
 
+void add_metrics_route(Router& router, const Metrics& metrics,
+                       std::function<EngineThread::Snapshot()> snapshot) {
+  router.add({"GET", "/metrics", Access::kUser,
+              [&metrics, snapshot = std::move(snapshot)](const ExchangePtr& exchange) {
+                HttpResponse response;
+                response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+                response.body = metrics.scrape(snapshot());
+                exchange->reply(std::move(response));
+              }});
+}
+
 }  // namespace forerun

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
+#include "server/engine_thread.h"
+#include "server/metrics.h"
 #include "server/router.h"
 #include "server/statistics.h"
 
@@ -19,5 +22,9 @@ struct ServerFacts {
 // GET /forerun/statistics for whoever has a key, and the files of the status page for everyone: /
 // and those it loads. The statistics outlive the router.
 void add_status_routes(Router& router, const ServerStatistics& statistics, ServerFacts facts);
+
+// GET /metrics, for whoever has a key. The metrics outlive the router.
+void add_metrics_route(Router& router, const Metrics& metrics,
+                       std::function<EngineThread::Snapshot()> snapshot);
 
 }  // namespace forerun

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "server/exposition.h"
 #include "server/status_page_files.h"
 
 namespace forerun {
@@ -140,6 +141,17 @@ TEST_F(StatusRoutesTest, StatisticsNeedAKeyAndTellWhatIsRunning) {
   EXPECT_EQ(names, (std::set<std::string>{"model", "isa", "fingerprint", "context_length",
                                           "version", "state", "state_seconds", "uptime_seconds",
                                           "now", "latency", "totals", "history"}));
+}
+
+TEST_F(StatusRoutesTest, MetricsNeedAKeyAndAreReadWhenAskedFor) {
+  EngineThread::Snapshot snapshot;
+  add_metrics_route(router_, metrics_, [&] { return snapshot; });
+  ASSERT_NE(find("/metrics"), nullptr);
+  EXPECT_EQ(find("/metrics")->access, Access::kUser);
+  snapshot.requests_running = 7;
+  const HttpResponse response = get("/metrics");
+  EXPECT_EQ(response.content_type, "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_EQ(parse_exposition(response.body).value("vllm:num_requests_running"), 7.0);
 }
 
 }  // namespace

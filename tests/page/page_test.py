@@ -3,7 +3,7 @@
 
   tests/page/page_test.py [--shots FOLDER] [unittest arguments]
 
-Run by scripts/compat_page, which installs Playwright and names Chromium. --shots keeps pictures of the
+Run by tests/page/in_chromium, which installs Playwright and names Chromium. --shots keeps pictures of the
 page to look at.
 """
 import os

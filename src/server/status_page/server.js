@@ -15,6 +15,9 @@ export class Problem extends Error {
   }
 }
 
+// There is nothing to see without a key.
+dialog.addEventListener('cancel', (event) => event.preventDefault());
+
 let asking = null;
 
 // One dialog, however many calls wait for it.
@@ -22,7 +25,6 @@ function askForKey(wasWrong) {
   asking ??= new Promise((resolve) => {
     problem.hidden = !wasWrong;
     input.value = '';
-    dialog.addEventListener('cancel', (event) => event.preventDefault());
     form.onsubmit = (event) => {
       event.preventDefault();
       sessionStorage.setItem(KEY, input.value.trim());

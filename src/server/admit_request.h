@@ -1,0 +1,25 @@
+#pragma once
+
+#include <variant>
+
+#include "server/api_keys.h"
+#include "server/cors.h"
+#include "server/http_message.h"
+#include "server/router.h"
+
+namespace forerun {
+
+// What is decided of a request by its head alone, before a byte of its body is taken.
+struct Admission {
+  const Router& router;
+  const ApiKeys& keys;
+  const Cors& cors;
+  bool draining = false;
+};
+
+// The route that answers, with the request's salt and path parameters set; or the answer of one
+// that is not let in, has no route, or asks for OPTIONS.
+std::variant<const Route*, HttpResponse> admit_request(const Admission& admission,
+                                                       HttpRequest& request);
+
+}  // namespace forerun

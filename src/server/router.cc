@@ -1,0 +1,52 @@
+#include "server/router.h"
+
+#include <optional>
+#include <utility>
+
+namespace forerun {
+namespace {
+
+// What the {name} at a pattern's end stands for, by its name; nullopt where the path is another.
+std::optional<std::map<std::string, std::string>> match_pattern(std::string_view pattern,
+                                                                std::string_view path) {
+  std::map<std::string, std::string> parameters;
+  const size_t brace = pattern.find('{');
+  if (brace == std::string_view::npos) {
+    if (pattern != path) return std::nullopt;
+    return parameters;
+  }
+  if (path.size() <= brace || path.substr(0, brace) != pattern.substr(0, brace)) {
+    return std::nullopt;
+  }
+  const std::string_view name = pattern.substr(brace + 1, pattern.find('}') - brace - 1);
+  parameters.emplace(name, path.substr(brace));
+  return parameters;
+}
+
+void add_method(std::string& methods, const std::string& method) {
+  if (!methods.empty()) methods += ", ";
+  methods += method;
+  if (method == "GET") methods += ", HEAD";
+}
+
+}  // namespace
+
+Router::Match Router::match(std::string_view method, std::string_view path) const {
+  const std::string_view wanted = method == "HEAD" ? "GET" : method;
+  Match match;
+  // A pattern without a parameter goes before one with: /v1/models/active before /v1/models/{id}.
+  bool match_is_exact = false;
+  for (const Route& route : routes_) {
+    auto parameters = match_pattern(route.pattern, path);
+    if (!parameters) continue;
+    add_method(match.allowed_methods, route.method);
+    const bool exact = parameters->empty();
+    if (route.method != wanted || (match.route != nullptr && (match_is_exact || !exact))) continue;
+    match.route = &route;
+    match.path_parameters = *std::move(parameters);
+    match_is_exact = exact;
+  }
+  return match;
+}
+
+}  // namespace forerun
