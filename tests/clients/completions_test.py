@@ -115,7 +115,7 @@ class Completions(serving.TestCase):
         for prompt in ([], [[]], "", [1 << 40], [-1], [100_000]):
             with self.assertRaises(openai.BadRequestError) as caught:
                 self.ask(prompt)
-            self.assertEqual(caught.exception.param, "prompt", prompt)
+            self.assertEqual(caught.exception.param.split("[")[0], "prompt", prompt)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pydantic
 OURS = {
     "ChatCompletionMessage": {"reasoning_content"},
     "ChoiceDelta": {"reasoning_content"},
+    "Model": {"root", "parent", "max_model_len"},
 }
 
 
