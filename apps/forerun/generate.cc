@@ -9,6 +9,7 @@
 #include "answer.h"
 #include "answer_options.h"
 #include "commands.h"
+#include "grammar_options.h"
 #include "interruption.h"
 #include "loaded_model.h"
 #include "model_options.h"
@@ -27,6 +28,7 @@ struct GenerateOptions {
   std::string system;
   bool raw = false;
   AnswerOptions answer;
+  GrammarOptions grammar;
   std::optional<int> top_logprobs;
   bool processed_logprobs = false;
   bool json = false;
@@ -88,6 +90,9 @@ Result<Request> make_request(const GenerateOptions& options, const LoadedModel& 
                                             : encode_question(**tokenizer, text, options.system);
   if (!prompt.ok()) return prompt.error();
   request->prompt = std::move(*prompt);
+  Result<std::shared_ptr<const Grammar>> grammar = compile_grammar(options.grammar, **tokenizer);
+  if (!grammar.ok()) return grammar.error();
+  request->grammar = std::move(*grammar);
   return request;
 }
 
@@ -172,6 +177,7 @@ void add_generate(CLI::App& app, int& exit_code) {
   add_prompt_options(*command, *options);
   add_length_options(*command, options->answer, /*max_tokens=*/512);
   add_choices(*command, *options);
+  add_grammar_options(*command, options->grammar);
   add_sampling_options(*command, options->answer);
   add_output_options(*command, *options);
   add_machine_options(*command, options->answer);
@@ -184,6 +190,7 @@ void add_generate(CLI::App& app, int& exit_code) {
       "Examples:\n"
       "  forerun generate smollm2-135m -p \"Why is the sky blue?\"\n"
       "  forerun generate smollm2-135m -f notes.txt --system \"Summarise in one line.\" -n 60\n"
+      "  forerun generate smollm2-135m -p \"A city and its country.\" --json-schema city.json\n"
       "  forerun generate smollm2-135m --raw -p \"Once upon a time\" --temperature 0.8 --seed 7\n"
       "  git diff | forerun generate smollm2-135m --json | jq -r .choices[0].text");
   command->callback([options, &exit_code] { exit_code = generate(*options); });

@@ -5,7 +5,7 @@ namespace forerun {
 CLI::Option* add_model(CLI::App& command, std::string& model) {
   return command
       .add_option("MODEL", model,
-                  "The short name of a pulled model, a .gguf file, or a directory\n"
+                  "The short name or org/name of a pulled model, a .gguf file, or a directory\n"
                   "with config.json and safetensors")
       ->required()
       ->type_name("");

@@ -29,6 +29,12 @@ void start(EngineState& state, Sequence& sequence) {
   if (!request.cached_tokens) request.cached_tokens = found;
 }
 
+void call_start(const ActiveRequest& request) {
+  if (!request.request.on_start) return;
+  request.request.on_start(
+      {request.id, request.prompt_tokens(), request.cached_tokens.value_or(0)});
+}
+
 }  // namespace
 
 void make_lists(const EngineState& state, Sequence& sequence) {
@@ -46,6 +52,10 @@ void make_lists(const EngineState& state, Sequence& sequence) {
   if (!request.request.stop_strings.empty()) {
     sequence.stops.emplace(request.request.stop_strings);
   }
+  if (request.request.grammar) {
+    sequence.grammar = std::make_shared<GrammarProgress>(
+        request.request.grammar, state.model.descriptor().vocab_size, state.options.eos_ids);
+  }
 }
 
 void admit(EngineState& state) {
@@ -56,9 +66,13 @@ void admit(EngineState& state) {
     // First come, first served: what does not fit keeps those behind it waiting, or a long prompt
     // would never find enough free.
     if (next == state.waiting.end() || !has_room(state, **next)) return;
-    start(state, **next);
-    state.running.push_back(*next);
+    Sequence& sequence = **next;
+    const bool first_place = !sequence.request->cached_tokens;
+    start(state, sequence);
+    state.running.push_back(&sequence);
     state.waiting.erase(next);
+    // May add to the queue.
+    if (first_place) call_start(*sequence.request);
   }
 }
 

@@ -25,7 +25,9 @@ bool contains(const std::vector<int32_t>& ids, int32_t id) {
 bool ends(EngineState& state, Sequence& sequence, FinishEvent& event) {
   const ActiveRequest& request = *sequence.request;
   const int32_t token = sequence.tokens.back();
-  const bool is_eos = !request.request.ignore_eos && contains(state.options.eos_ids, token);
+  // What a grammar holds has no room behind its end.
+  const bool goes_on = request.request.ignore_eos && sequence.grammar == nullptr;
+  const bool is_eos = !goes_on && contains(state.options.eos_ids, token);
   if (is_eos || contains(request.request.stop_ids, token)) {
     event.stop_id = token;
     return true;
@@ -78,12 +80,14 @@ void emit(EngineState& state, SampleResult& sample) {
   Sequence& sequence = *sample.sequence;
   if (sequence.finished) return;
   if (sample.error) return finish_with_error(state, sequence, *sample.error);
+  if (sample.grammar_ended) return finish(state, sequence, FinishEvent());
   sequence.tokens.push_back(sample.token_id);
   if (sequence.penalties) sequence.penalties->push(sample.token_id);
   ++state.stats.generated_tokens;
   call_token(sequence, sample);
   FinishEvent event;
-  if (ends(state, sequence, event)) finish(state, sequence, event);
+  if (ends(state, sequence, event)) return finish(state, sequence, event);
+  if (sequence.grammar) state.mask_maker->advance(sequence.grammar, sample.token_id);
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ struct EngineStats {
   int64_t generated_tokens = 0;
   int64_t preemptions = 0;
   double forward_seconds = 0.0;  // in the model; the rest of the steps is ours
+  double mask_seconds = 0.0;     // waited, after the model, for the masks of grammars
   int64_t prefix_queries = 0;    // tokens
   int64_t prefix_hits = 0;       // tokens
   int kv_pages = 0;

@@ -41,6 +41,9 @@ RequestId queue_request(EngineState& state, Request request) {
     state.waiting.push_back(sequence.get());
     state.sequences.push_back(std::move(sequence));
   }
+  if (active->request.grammar && !state.mask_maker) {
+    state.mask_maker = std::make_unique<MaskMaker>();
+  }
   const RequestId id = active->id;
   state.requests.emplace(id, std::move(active));
   return id;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,18 +11,26 @@
 
 #include "sampling/logprobs.h"
 #include "sampling/params.h"
+#include "text/grammar.h"
 
 namespace forerun {
 
 using RequestId = uint64_t;
 
 enum class FinishReason : uint8_t {
-  kStop,    // a stop id, the model's end of sequence, or a stop string
+  kStop,    // a stop id, the model's end of sequence, a stop string, or the grammar's end
   kLength,  // max_tokens, or the context or the key/value memory is full
   kCancelled,
   kError,  // the model gave NaN or infinite logits, or nothing may be sampled
 };
 std::string_view finish_reason_name(FinishReason reason);
+
+// A request's first choice got a place for the first time.
+struct StartEvent {
+  RequestId request = 0;
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
+};
 
 // One token of one choice, as it is sampled.
 struct TokenEvent {
@@ -73,6 +82,11 @@ struct Request {
   std::vector<int32_t> stop_ids;          // beside the model's end-of-sequence ids
   std::vector<std::string> stop_strings;  // need the engine to have a vocabulary's bytes
   bool ignore_eos = false;                // the model's own end-of-sequence ids do not stop it
+  // What every choice's output must follow, compiled for the model's tokenizer; null: nothing. End-
+  // of-sequence ids may be sampled exactly where it lets the output end, and then they end it, also
+  // with ignore_eos. Where nothing else may follow and the model has none, the choice ends as kStop
+  // with its last token.
+  std::shared_ptr<const Grammar> grammar;
   uint64_t salt = 0;  // whose prefix cache entries it may use and leave behind; 0 is shared
   bool use_prefix_cache = true;
   // Told by choice 0. Such a prompt is computed whole, whatever the prefix cache holds.
@@ -81,9 +95,10 @@ struct Request {
   // context. Takes n = 1.
   bool prompt_only = false;
 
-  // Called by Engine::step() on its thread, in order, for each choice: tokens, the prompt's first,
-  // then one finish.
+  // Called by Engine::step() on its thread, in order: the start, then for each choice tokens, the
+  // prompt's first, then one finish. One that ends while it waits never starts.
   // They may add and cancel requests, not call step() or throw; spans and views last for the call.
+  std::function<void(const StartEvent&)> on_start;
   std::function<void(const PromptTokenEvent&)> on_prompt_token;
   std::function<void(const TokenEvent&)> on_token;
   std::function<void(const FinishEvent&)> on_finish;

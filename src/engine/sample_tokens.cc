@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "base/clock.h"
 #include "engine/state.h"
 
 namespace forerun {
@@ -7,6 +10,7 @@ SamplePoint point_of(const Sequence& sequence, int choice) {
   const ActiveRequest& request = *sequence.request;
   SamplePoint point{request.request.sampling};
   if (sequence.penalties) point.penalties = &*sequence.penalties;
+  if (sequence.grammar) point.allowed = sequence.grammar->allowed();
   // The token to come stands behind all there are.
   point.noise = {request.seed, static_cast<uint32_t>(choice),
                  static_cast<uint32_t>(sequence.num_tokens())};
@@ -34,6 +38,7 @@ void add_logprobs(const SamplingParams& params, std::span<const float> logits,
 
 void sample_row(std::span<const float> logits, const SamplePoint& point,
                 SamplerWorkspace& workspace, SampleResult& result) {
+  if (result.error || result.grammar_ended) return;
   const Result<Sampled> sampled = sample(logits, point, workspace);
   if (!sampled.ok()) {
     result.error = sampled.error();
@@ -53,6 +58,22 @@ void sample_together(EngineState& state, std::span<const float> logits, const Sa
     result.token_id = *token;
   } else {
     result.error = token.error();
+  }
+}
+
+// Lets the masks that were made during the forward pass be read.
+void take_masks(EngineState& state) {
+  const auto has_grammar = [](const SampleResult& result) {
+    return result.sequence->grammar != nullptr;
+  };
+  if (std::ranges::none_of(state.samples, has_grammar)) return;
+  const double begin = now_seconds();
+  state.mask_maker->wait();
+  state.stats.mask_seconds += now_seconds() - begin;
+  for (SampleResult& result : state.samples) {
+    if (!has_grammar(result)) continue;
+    result.error = result.sequence->grammar->error();
+    result.grammar_ended = result.sequence->grammar->ended();
   }
 }
 
@@ -77,6 +98,7 @@ void sample_tokens(EngineState& state) {
     state.samples.back().sequence = sequence;
     state.samples.back().logit_row = sequence->logit_row;
   }
+  take_masks(state);
   const auto logits_of = [&](const SampleResult& result) {
     return std::span<const float>(state.decoder.logits(result.logit_row), vocab_size);
   };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cache/kv_cache.h"
+#include "engine/grammar_progress.h"
 #include "engine/request.h"
 #include "engine/stop_matcher.h"
 #include "sampling/penalty_state.h"
@@ -35,8 +36,9 @@ struct Sequence {
   int choice = 0;
   std::vector<int32_t> tokens;  // prompt, then output; empty before it first gets a place
   KvSequence kv;
-  std::optional<PenaltyState> penalties;  // when the sampling parameters need one
-  std::optional<StopMatcher> stops;       // when there are stop strings
+  std::optional<PenaltyState> penalties;     // when the sampling parameters need one
+  std::optional<StopMatcher> stops;          // when there are stop strings
+  std::shared_ptr<GrammarProgress> grammar;  // when there is one
   // Choices 1 … n−1 wait for choice 0's prompt and are forked from it.
   bool waits_for_fork = false;
   bool finished = false;

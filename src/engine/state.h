@@ -8,6 +8,7 @@
 
 #include "cache/kv_cache.h"
 #include "engine/engine.h"
+#include "engine/mask_maker.h"
 #include "engine/sequence.h"
 #include "engine/step_cost.h"
 #include "models/decoder.h"
@@ -26,6 +27,7 @@ struct SampleResult {
   int logit_row = -1;
   int32_t token_id = -1;
   std::optional<Error> error;
+  bool grammar_ended = false;  // nothing may follow: there is no token
   std::optional<float> logprob;
   int num_top = 0;
   std::array<TokenLogprob, kMaxTopLogprobs> top;
@@ -67,6 +69,7 @@ struct EngineState {
   std::vector<SampleResult> prompt_scores;
   std::vector<SampleResult> samples;
   std::vector<std::unique_ptr<SamplerWorkspace>> workspaces;  // one a team member
+  std::unique_ptr<MaskMaker> mask_maker;                      // since the first grammar came
 
   EngineStats stats;
 };

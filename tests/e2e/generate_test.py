@@ -51,6 +51,30 @@ class Generate(forerun.TestCase):
         for arguments in (["-p", "-"], ["-f", "-"], []):
             self.assertEqual(self.answer(*arguments, "-n", 8, stdin="hello\n"), told)
 
+    def test_answers_follow_a_grammar(self):
+        schema = {"type": "object", "required": ["n"], "additionalProperties": False,
+                  "properties": {"n": {"type": "integer", "maximum": 99}},
+                  "x-guidance": {"whitespace_flexible": False}}
+        file = self.write("schema.json", json.dumps(schema))
+        lark = self.write("yes.lark", 'start: "yes" | "no"\n')
+        found = json.loads(self.answer("-p", "hello", "--json-schema", file))
+        self.assertLessEqual(found["n"], 99)
+        self.assertRegex(self.answer("-p", "hello", "--regex", "[ab]{3}"), "^[ab]{3}\n$")
+        self.assertIn(self.answer("-p", "hello", "--grammar", lark), ("yes\n", "no\n"))
+        self.assertTrue(self.answer("-p", "x", "--json-object", "-n", 5).lstrip().startswith("{"))
+
+    def test_grammars_that_cannot_be_used(self):
+        schema = self.write("schema.json", '{"$ref": "https://example.test/schema.json"}')
+        for arguments, sentence in (
+            (["--json-schema", schema], "only references into the schema itself"),
+            (["--json-schema", self.folder / "none.json"], "none.json"),
+            (["--regex", "a{5,2}"], "invalid repetition count range"),
+            (["--regex", "(" * 100], "limit of 64 levels"),
+        ):
+            self.assert_fails(self.generate("-p", "x", *arguments), 1, sentence)
+        both = self.generate("-p", "x", "--regex", "a", "--json-object")
+        self.assert_fails(both, 2, "--json-object")
+
     def test_template_system_message_and_raw_text(self):
         prompts = {
             # <|start|>user: hello<|end|><|start|>, a letter a token
