@@ -99,11 +99,7 @@ EngineOptions engine_options(const AnswerOptions& options, const LoadedModel& lo
   EngineOptions engine = loaded.engine_options();
   engine.kv_tokens = options.kv_tokens;
   engine.kv_type = options.kv_type;
-  if (options.request.stop_strings.empty()) return engine;
-  // A model may have more ids than its tokenizer: rows that fill its matrix up.
-  for (int32_t id = 0; id < loaded.model->descriptor().vocab_size; ++id) {
-    engine.token_bytes.emplace_back(loaded.tokenizer->token_bytes(id));
-  }
+  if (!options.request.stop_strings.empty()) engine.token_bytes = loaded.token_bytes();
   return engine;
 }
 

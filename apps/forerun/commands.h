@@ -18,6 +18,7 @@ void add_generate(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_isa(CLI::App& app, int& exit_code);
 void add_pull(CLI::App& app, int& exit_code);
+void add_serve(CLI::App& app, int& exit_code);
 void add_tokenize(CLI::App& app, int& exit_code);
 
 // Groups of subcommands in `forerun --help`.

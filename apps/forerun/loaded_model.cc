@@ -60,6 +60,16 @@ EngineOptions LoadedModel::engine_options() const {
   return options;
 }
 
+std::vector<std::string> LoadedModel::token_bytes() const {
+  std::vector<std::string> bytes;
+  if (!tokenizer) return bytes;
+  // A model may have more ids than its tokenizer: rows that fill its matrix up.
+  for (int32_t id = 0; id < model->descriptor().vocab_size; ++id) {
+    bytes.emplace_back(tokenizer->token_bytes(id));
+  }
+  return bytes;
+}
+
 Result<const Tokenizer*> need_tokenizer(const LoadedModel& loaded) {
   if (loaded.tokenizer) return &*loaded.tokenizer;
   return Error{loaded.path + " has no tokenizer to read text with: " + loaded.tokenizer_error};

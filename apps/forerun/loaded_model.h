@@ -26,6 +26,8 @@ struct LoadedModel {
 
   // Options an engine over this model takes from its tokenizer.
   EngineOptions engine_options() const;
+  // EngineOptions::token_bytes, for stop strings.
+  std::vector<std::string> token_bytes() const;
 };
 
 // `argument` is a path or a short name. `num_threads` 0 is every usable processor. Shows a progress

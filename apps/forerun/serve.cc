@@ -1,11 +1,14 @@
 #include <poll.h>
 
+#include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "base/clock.h"
@@ -17,9 +20,11 @@
 #include "model_sampling.h"
 #include "serve_options.h"
 #include "server/api_routes.h"
+#include "server/embedding_service.h"
 #include "server/engine_thread.h"
 #include "server/metrics.h"
 #include "server/model_service.h"
+#include "server/openapi.h"
 #include "server/server.h"
 #include "server/statistics.h"
 #include "server/status_routes.h"
@@ -100,7 +105,8 @@ class Serving final {
 
   const ServeOptions options_;
   LoadedModel loaded_;
-  std::optional<LoadedEncoder> encoder_;
+  std::unique_ptr<EmbeddingService> embedding_;
+  std::unique_ptr<GrammarCompiler> grammars_;
   SamplingParams sampling_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Metrics> metrics_;
@@ -132,13 +138,16 @@ Status Serving::load() {
     // One thread: only the engine's opens parallel regions (docs/architecture.md, promise 4).
     Result<LoadedEncoder> encoder = load_encoder(options_.embedding_model, /*num_threads=*/1);
     if (!encoder.ok()) return encoder.error();
-    encoder_.emplace(*std::move(encoder));
+    embedding_ = std::make_unique<EmbeddingService>(
+        name_of(options_.embedding_model), std::move(encoder->team), std::move(encoder->encoder),
+        std::move(encoder->tokenizer));
   }
   return make_engine();
 }
 
 Status Serving::make_engine() {
   EngineOptions engine = loaded_.engine_options();
+  engine.token_bytes = loaded_.token_bytes();
   engine.max_sequences = options_.max_sequences;
   engine.kv_tokens = options_.kv_tokens;
   engine.kv_type = options_.kv_type;
@@ -158,25 +167,32 @@ void Serving::start_service() {
   engine_thread_ = std::make_unique<EngineThread>(
       *engine_, server_.post_to_io(),
       EngineThread::Limits{options_.max_sequences, options_.server.max_waiting});
-  service_ = std::make_unique<ModelService>(
-      ModelService{.options = options_.server,
-                   .tokenizer = loaded_.tokenizer ? &*loaded_.tokenizer : nullptr,
-                   .tokenizer_error = loaded_.tokenizer_error,
-                   .sampling_defaults = sampling_,
-                   .fingerprint = engine_->fingerprint(),
-                   .context_length = engine_->context_length(),
-                   .vocab_size = loaded_.model->descriptor().vocab_size,
-                   .created = static_cast<int64_t>(std::time(nullptr)),
-                   .engine = *engine_thread_,
-                   .workers = *workers_,
-                   .metrics = *metrics_,
-                   .post = server_.post_to_io()});
+  const Tokenizer* tokenizer = loaded_.tokenizer ? &*loaded_.tokenizer : nullptr;
+  if (tokenizer != nullptr) grammars_ = std::make_unique<GrammarCompiler>(*tokenizer);
+  service_ = std::make_unique<ModelService>(ModelService{
+      .options = options_.server,
+      .tokenizer = tokenizer,
+      .tokenizer_error = loaded_.tokenizer_error,
+      .sampling_defaults = sampling_,
+      .fingerprint = engine_->fingerprint(),
+      .context_length = engine_->context_length(),
+      .vocab_size = loaded_.model->descriptor().vocab_size,
+      .created = static_cast<int64_t>(std::time(nullptr)),
+      .engine = *engine_thread_,
+      .workers = *workers_,
+      .metrics = *metrics_,
+      .post = server_.post_to_io(),
+      .chat_format =
+          tokenizer == nullptr ? ChatFormat() : read_chat_format(tokenizer->chat_template()),
+      .grammars = grammars_.get(),
+      .embedding = embedding_.get()});
 }
 
 Router Serving::routes() {
   Router router;
   const LoadedModel& loaded = loaded_;
-  add_api_routes(router, *service_, encoder_ ? &*encoder_ : nullptr);
+  add_api_routes(router, *service_);
+  add_openapi_route(router);
   add_metrics_route(router, *metrics_, [this] { return engine_thread_->snapshot(); });
   add_status_routes(router, *statistics_,
                     {.model = options_.server.model_names.front(),
@@ -271,6 +287,9 @@ int Serving::run() {
   drain();
   engine_thread_->stop();
   server_.stop();
+  // What these still have refers to the service.
+  workers_.reset();
+  embedding_.reset();
   log(LogLevel::kInfo, "ended");
   return 0;
 }

@@ -5,11 +5,6 @@
 namespace forerun {
 namespace {
 
-constexpr int kMaxChoices = 128;
-constexpr size_t kMaxStopIds = 1024;
-constexpr size_t kMaxStopStrings = 64;
-constexpr size_t kMaxStopBytes = 1024;
-
 Status check_ids(const std::vector<int32_t>& ids, const std::string& field, int64_t vocab_size) {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= vocab_size) {

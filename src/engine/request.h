@@ -17,6 +17,12 @@ namespace forerun {
 
 using RequestId = uint64_t;
 
+// What Engine::add() holds a request to.
+constexpr int kMaxChoices = 128;
+constexpr size_t kMaxStopIds = 1024;
+constexpr size_t kMaxStopStrings = 64;
+constexpr size_t kMaxStopBytes = 1024;  // of one string
+
 enum class FinishReason : uint8_t {
   kStop,    // a stop id, the model's end of sequence, a stop string, or the grammar's end
   kLength,  // max_tokens, or the context or the key/value memory is full

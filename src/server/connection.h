@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "server/answer.h"
+#include "server/answer_in_hand.h"
 #include "server/http_exchange.h"
 #include "server/http_service.h"
 #include "server/output_buffer.h"
@@ -85,7 +85,7 @@ class Connection final : public AnswerWriter, public std::enable_shared_from_thi
   double request_time_ = 0.0;  // of its first byte
   const Route* route_ = nullptr;
 
-  std::optional<Answer> answer_;
+  std::optional<AnswerInHand> answer_;
   std::weak_ptr<HttpExchange> exchange_;
   OutputBuffer output_;
   bool writing_ = false;

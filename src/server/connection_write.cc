@@ -19,7 +19,7 @@ namespace {
 constexpr double kLingerSeconds = 2.0;
 constexpr int kClientLeft = 499;  // as nginx logs it
 
-ResponseHead::Body body_kind(const Answer& answer) {
+ResponseHead::Body body_kind(const AnswerInHand& answer) {
   if (is_bodiless(answer.status)) return ResponseHead::Body::kNone;
   if (!answer.stream) return ResponseHead::Body::kLength;
   return answer.chunked() ? ResponseHead::Body::kChunked : ResponseHead::Body::kUntilClose;

@@ -2,6 +2,10 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <variant>
@@ -11,52 +15,54 @@
 namespace forerun {
 namespace {
 
-// A submitted request on the engine's side.
-struct Active {
-  std::shared_ptr<GenerationListener> listener;
-  RequestId id = 0;
-  int unfinished = 0;  // choices
-  bool started = false;
+using Listener = std::shared_ptr<GenerationListener>;
+
+// A submitted group on the engine's side.
+struct Group {
+  struct Member {
+    RequestId id = 0;
+    int first_choice = 0;
+    int unfinished = 0;  // choices
+    bool started = false;
+  };
+  EngineThread::Ticket ticket = 0;
+  Listener listener;
+  std::vector<Member> members;
+  int unfinished = 0;     // members
+  bool rejected = false;  // nothing more is told
   bool in_batch = false;  // an event of the batch being gathered is its
 };
+using GroupPtr = std::shared_ptr<Group>;
 
 struct Accepted {};
-struct Started {
-  double time;
-};
+using Happening = std::variant<Accepted, Error, GenerationStart, GenerationPromptToken,
+                               GenerationToken, GenerationFinish>;
 struct Event {
-  Active* who;  // lives as long as the batch
-  std::variant<Accepted, Error, Started, GenerationPromptToken, GenerationToken, GenerationFinish>
-      what;
+  GenerationListener* listener;  // lives as long as the batch
+  Happening what;
 };
 
 // What one turn of the engine's thread has to tell.
 struct Batch {
   std::vector<Event> events;
-  std::vector<std::shared_ptr<Active>> actives;  // whose events they are
+  std::vector<GroupPtr> groups;  // whose events they are
 
   void deliver();
 };
 
-void tell(GenerationListener& listener, Event& event) {
-  struct Teller {
-    GenerationListener& listener;
-    void operator()(const Accepted&) { listener.on_accepted(); }
-    void operator()(const Error& error) { listener.on_rejected(error); }
-    void operator()(const Started& started) { listener.on_started(started.time); }
-    void operator()(const GenerationPromptToken& token) { listener.on_prompt_token(token); }
-    void operator()(const GenerationToken& token) { listener.on_token(token); }
-    void operator()(GenerationFinish& finish) {
-      finish.event.error = finish.error_text;
-      listener.on_finish(finish);
-    }
-  };
-  std::visit(Teller{listener}, event.what);
-}
+struct Teller {
+  GenerationListener& listener;
+  void operator()(Accepted) { listener.on_accepted(); }
+  void operator()(const Error& error) { listener.on_rejected(error); }
+  void operator()(const GenerationStart& start) { listener.on_started(start); }
+  void operator()(GenerationPromptToken& token) { listener.on_prompt_token(std::move(token)); }
+  void operator()(GenerationToken& token) { listener.on_token(std::move(token)); }
+  void operator()(GenerationFinish& finish) { listener.on_finish(std::move(finish)); }
+};
 
 void Batch::deliver() {
-  for (Event& event : events) tell(*event.who->listener, event);
-  for (const auto& active : actives) active->listener->on_step_end();
+  for (Event& event : events) std::visit(Teller{*event.listener}, event.what);
+  for (const GroupPtr& group : groups) group->listener->on_step_end();
 }
 
 std::vector<TokenLogprob> copied(std::span<const TokenLogprob> top) {
@@ -69,8 +75,8 @@ std::vector<TokenLogprob> copied(std::span<const TokenLogprob> top) {
 struct EngineThread::State {
   struct Submission {
     Ticket ticket;
-    Request request;
-    std::shared_ptr<GenerationListener> listener;
+    std::vector<Request> requests;
+    Listener listener;
   };
   struct Cancellation {
     std::optional<Ticket> ticket;  // none: all
@@ -81,7 +87,7 @@ struct EngineThread::State {
   using Command = std::variant<Submission, Cancellation, Flush>;
 
   State(Engine& the_engine, PostToIo the_post, Limits the_limits)
-      : engine(the_engine), post(std::move(the_post)), limits(the_limits) {}
+      : engine(the_engine), post(std::move(the_post)), limits(the_limits), stats(engine.stats()) {}
 
   Engine& engine;
   const PostToIo post;
@@ -99,21 +105,24 @@ struct EngineThread::State {
   double last_progress = 0.0;  // when a step ended, or work came to an idle engine
   std::thread thread;
   // ---
-  std::unordered_map<Ticket, std::shared_ptr<Active>> actives;
-  std::vector<std::pair<Ticket, std::shared_ptr<Active>>> done;  // in this turn
+  std::unordered_map<Ticket, GroupPtr> groups;
+  std::vector<Ticket> ended_groups;  // in this turn, as what follows
   Batch batch;
-  int64_t newly_started = 0;
-  int64_t ended_waiting = 0;
+  int64_t left_queue = 0;
+  int64_t ended = 0;
 
+  void send(Command command);
   void run();
   bool take_commands(bool busy, std::vector<Command>& commands);
+  void obey_all(std::vector<Command>& commands);
   void obey(Submission& submission);
   void obey(const Cancellation& cancellation);
   void obey(Flush& flush);
-  void attach(Request& request, Ticket ticket, const std::shared_ptr<Active>& active);
-  void add_event(const std::shared_ptr<Active>& active, decltype(Event::what) what);
-  void start(const std::shared_ptr<Active>& active);
-  void end(Ticket ticket, const std::shared_ptr<Active>& active);
+  Status add(Group& group, Request request);
+  void reject(Group& group, const Error& error, size_t not_added);
+  void tell(Group& group, Happening what);
+  void start(Group& group, size_t member, const StartEvent& event);
+  void finish(Group& group, size_t member, const FinishEvent& event);
   void publish();
 };
 
@@ -121,14 +130,12 @@ void EngineThread::State::run() {
   bool busy = false;
   std::vector<Command> commands;
   while (take_commands(busy, commands)) {
-    for (Command& command : commands) {
-      std::visit([this](auto& one) { obey(one); }, command);
-    }
-    commands.clear();
+    obey_all(commands);
     busy = engine.step();
     publish();
   }
-  for (const auto& [ticket, active] : actives) engine.cancel(active->id);
+  obey_all(commands);
+  obey(Cancellation{});
   engine.step();
   publish();
 }
@@ -136,34 +143,77 @@ void EngineThread::State::run() {
 // Waits for something to do. False when the thread is to end.
 bool EngineThread::State::take_commands(bool busy, std::vector<Command>& commands) {
   std::unique_lock lock(mutex);
-  if (!busy) wake.wait(lock, [this] { return stopping || !inbox.empty(); });
-  if (!busy) last_progress = now_seconds();
+  if (!busy) {
+    wake.wait(lock, [this] { return stopping || !inbox.empty(); });
+    last_progress = now_seconds();  // it could do nothing before
+  }
   commands.swap(inbox);
   return !stopping;
 }
 
+void EngineThread::State::obey_all(std::vector<Command>& commands) {
+  for (Command& command : commands) std::visit([this](auto& one) { obey(one); }, command);
+  commands.clear();
+}
+
 void EngineThread::State::obey(Submission& submission) {
-  const auto active = std::make_shared<Active>();
-  active->listener = std::move(submission.listener);
-  active->unfinished = submission.request.n;
-  attach(submission.request, submission.ticket, active);
-  const Result<RequestId> id = engine.add(std::move(submission.request));
-  if (!id.ok()) {
-    add_event(active, id.error());
-    ++ended_waiting;
-    done.emplace_back(submission.ticket, active);
-    return;
+  const auto group = std::make_shared<Group>();
+  group->ticket = submission.ticket;
+  group->listener = std::move(submission.listener);
+  groups.emplace(group->ticket, group);
+  const size_t count = submission.requests.size();
+  for (size_t i = 0; i < count; ++i) {
+    const Status status = add(*group, std::move(submission.requests[i]));
+    if (!status.ok()) return reject(*group, status.error(), count - i);
   }
-  active->id = *id;
-  actives.emplace(submission.ticket, active);
-  add_event(active, Accepted{});
+  tell(*group, Accepted{});
+}
+
+// The callbacks' pointers hold as long as the request: `groups` keeps the group until it has
+// finished.
+Status EngineThread::State::add(Group& group, Request request) {
+  const size_t member = group.members.size();
+  Group::Member added;
+  if (member > 0) {
+    const Group::Member& last = group.members.back();
+    added.first_choice = last.first_choice + last.unfinished;
+  }
+  added.unfinished = request.n;
+  const int first = added.first_choice;
+  Group* const who = &group;
+  request.on_start = [this, who, member](const StartEvent& event) { start(*who, member, event); };
+  request.on_prompt_token = [this, who, first](const PromptTokenEvent& event) {
+    tell(*who, GenerationPromptToken{first, event.position, event.token_id, event.logprob,
+                                     copied(event.top)});
+  };
+  request.on_token = [this, who, first](const TokenEvent& event) {
+    tell(*who, GenerationToken{first + event.choice, event.token_id, event.logprob,
+                               copied(event.top), now_seconds()});
+  };
+  request.on_finish = [this, who, member](const FinishEvent& event) {
+    finish(*who, member, event);
+  };
+  const Result<RequestId> id = engine.add(std::move(request));
+  if (!id.ok()) return id.error();
+  added.id = *id;
+  group.members.push_back(added);
+  ++group.unfinished;
+  return {};
+}
+
+void EngineThread::State::reject(Group& group, const Error& error, size_t not_added) {
+  tell(group, error);
+  group.rejected = true;
+  for (const Group::Member& member : group.members) engine.cancel(member.id);
+  left_queue += static_cast<int64_t>(not_added);
+  ended += static_cast<int64_t>(not_added);
+  if (group.unfinished == 0) ended_groups.push_back(group.ticket);
 }
 
 void EngineThread::State::obey(const Cancellation& cancellation) {
-  if (!cancellation.ticket) {
-    for (const auto& [ticket, active] : actives) engine.cancel(active->id);
-  } else if (const auto found = actives.find(*cancellation.ticket); found != actives.end()) {
-    engine.cancel(found->second->id);
+  for (const auto& [ticket, group] : groups) {
+    if (cancellation.ticket && *cancellation.ticket != ticket) continue;
+    for (const Group::Member& member : group->members) engine.cancel(member.id);
   }
 }
 
@@ -172,42 +222,29 @@ void EngineThread::State::obey(Flush& flush) {
   post(std::move(flush.done));
 }
 
-// The callbacks hold the request's Active weakly: the engine may keep them a little longer than its
-// listener may live on this thread.
-void EngineThread::State::attach(Request& request, Ticket ticket,
-                                 const std::shared_ptr<Active>& active) {
-  const std::weak_ptr<Active> weak = active;
-  request.on_start = [this, weak](const StartEvent&) { start(weak.lock()); };
-  request.on_prompt_token = [this, weak](const PromptTokenEvent& event) {
-    add_event(weak.lock(), GenerationPromptToken{event.position, event.token_id, event.logprob,
-                                                 copied(event.top)});
-  };
-  request.on_token = [this, weak](const TokenEvent& event) {
-    add_event(weak.lock(), GenerationToken{event.choice, event.token_id, event.logprob,
-                                           copied(event.top), now_seconds()});
-  };
-  request.on_finish = [this, weak, ticket](const FinishEvent& event) {
-    const std::shared_ptr<Active> ending = weak.lock();
-    add_event(ending, GenerationFinish{event, std::string(event.error), now_seconds()});
-    if (--ending->unfinished == 0) end(ticket, ending);
-  };
+void EngineThread::State::tell(Group& group, Happening what) {
+  if (group.rejected) return;
+  if (!std::exchange(group.in_batch, true)) batch.groups.push_back(groups.at(group.ticket));
+  batch.events.push_back({group.listener.get(), std::move(what)});
 }
 
-void EngineThread::State::add_event(const std::shared_ptr<Active>& active,
-                                    decltype(Event::what) what) {
-  if (!std::exchange(active->in_batch, true)) batch.actives.push_back(active);
-  batch.events.push_back({active.get(), std::move(what)});
+void EngineThread::State::start(Group& group, size_t member, const StartEvent& event) {
+  group.members[member].started = true;
+  ++left_queue;
+  tell(group,
+       GenerationStart{group.members[member].first_choice, event.cached_tokens, now_seconds()});
 }
 
-void EngineThread::State::start(const std::shared_ptr<Active>& active) {
-  active->started = true;
-  ++newly_started;
-  add_event(active, Started{now_seconds()});
-}
-
-void EngineThread::State::end(Ticket ticket, const std::shared_ptr<Active>& active) {
-  if (!active->started) ++ended_waiting;
-  done.emplace_back(ticket, active);
+void EngineThread::State::finish(Group& group, size_t member, const FinishEvent& event) {
+  Group::Member& of = group.members[member];
+  GenerationFinish told{of.first_choice + event.choice, event, std::string(event.error),
+                        now_seconds()};
+  told.event.error = {};
+  tell(group, std::move(told));
+  if (--of.unfinished > 0) return;
+  ++ended;
+  if (!of.started) ++left_queue;
+  if (--group.unfinished == 0) ended_groups.push_back(group.ticket);
 }
 
 // Tells what has happened. Listeners must end on the I/O thread: the last reference to a finished
@@ -216,18 +253,22 @@ void EngineThread::State::publish() {
   {
     const std::lock_guard lock(mutex);
     stats = engine.stats();
-    requests_waiting -= newly_started + ended_waiting;
-    requests -= static_cast<int64_t>(done.size());
+    requests_waiting -= std::exchange(left_queue, 0);
+    requests -= std::exchange(ended, 0);
     last_progress = now_seconds();
   }
-  newly_started = 0;
-  ended_waiting = 0;
-  for (const auto& [ticket, active] : done) actives.erase(ticket);
-  done.clear();
-  if (batch.events.empty()) return;
-  for (const auto& active : batch.actives) active->in_batch = false;
   // std::function wants to be copyable.
   auto told = std::make_shared<Batch>(std::exchange(batch, Batch()));
+  for (const GroupPtr& group : told->groups) group->in_batch = false;
+  for (const Ticket ticket : ended_groups) {
+    const auto node = groups.extract(ticket);
+    // A rejected one has nothing to tell with its end.
+    if (std::ranges::find(told->groups, node.mapped()) == told->groups.end()) {
+      told->groups.push_back(node.mapped());
+    }
+  }
+  ended_groups.clear();
+  if (told->groups.empty()) return;
   post([told = std::move(told)] { told->deliver(); });
 }
 
@@ -241,37 +282,85 @@ EngineThread::~EngineThread() {
   stop();
 }
 
-EngineThread::Submitted EngineThread::submit(Request request,
-                                             std::shared_ptr<GenerationListener> listener) {
+EngineThread::Submitted EngineThread::submit(std::vector<Request> requests, Listener listener) {
   State& state = *state_;
+  const auto count = static_cast<int64_t>(requests.size());
   Submitted submitted;
   {
     const std::lock_guard lock(state.mutex);
-    // Who finds a free place does not count as waiting.
-    const int64_t running = state.requests - state.requests_waiting;
-    const int64_t places = std::max<int64_t>(0, state.limits.max_running - running);
     if (state.draining || state.stopping) {
       submitted.refusal = Refusal::kDraining;
       return submitted;
     }
-    if (state.requests_waiting >= state.limits.max_waiting + places) {
+    // Who finds a free place does not count as waiting.
+    const int64_t running = state.requests - state.requests_waiting;
+    const int64_t places = std::max<int64_t>(0, state.limits.max_running - running);
+    if (state.requests_waiting + count > state.limits.max_waiting + places) {
       submitted.refusal = Refusal::kFull;
       return submitted;
     }
     submitted.ticket = state.next_ticket++;
+    state.requests += count;
+    state.requests_waiting += count;
     state.inbox.emplace_back(
-        State::Submission{submitted.ticket, std::move(request), std::move(listener)});
-    ++state.requests;
-    ++state.requests_waiting;
+        State::Submission{submitted.ticket, std::move(requests), std::move(listener)});
   }
   state.wake.notify_one();
   return submitted;
 }
 
-void EngineThread::command(decltype(State::inbox)::value_type command) {
+void EngineThread::State::send(Command command) {
+  {
+    const std::lock_guard lock(mutex);
+    inbox.push_back(std::move(command));
+  }
+  wake.notify_one();
+}
+
+void EngineThread::cancel(Ticket ticket) {
+  state_->send(State::Cancellation{ticket});
+}
+
+void EngineThread::cancel_all() {
+  state_->send(State::Cancellation{});
+}
+
+void EngineThread::flush_prefix_cache(std::function<void()> done) {
+  state_->send(State::Flush{std::move(done)});
+}
+
+EngineThread::Snapshot EngineThread::snapshot() const {
+  const std::lock_guard lock(state_->mutex);
+  Snapshot snapshot;
+  snapshot.engine = state_->stats;
+  snapshot.requests_waiting = state_->requests_waiting;
+  snapshot.requests_running = state_->requests - state_->requests_waiting;
+  if (state_->requests > 0) snapshot.seconds_since_step = now_seconds() - state_->last_progress;
+  return snapshot;
+}
+
+void EngineThread::drain() {
+  const std::lock_guard lock(state_->mutex);
+  state_->draining = true;
+}
+
+bool EngineThread::draining() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->draining;
+}
+
+bool EngineThread::idle() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->requests == 0;
+}
+
+void EngineThread::stop() {
   {
     const std::lock_guard lock(state_->mutex);
-    state_->inbox.push_back(std::move(command));
+    state_->stopping = true;
   }
   state_->wake.notify_one();
+  if (state_->thread.joinable()) state_->thread.join();
 }
+
+}  // namespace forerun

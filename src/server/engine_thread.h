@@ -1,14 +1,10 @@
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "engine/engine.h"
@@ -16,8 +12,14 @@
 
 namespace forerun {
 
-// What happens to a submitted request, told on the I/O thread in order. Times are now_seconds()
-// when it happened on the engine's thread.
+// What happens to submitted requests, told on the I/O thread in order. Choices are counted through
+// all requests of a group: those of its first one, then of its second. Times are now_seconds() when
+// it happened on the engine's thread.
+struct GenerationStart {
+  int choice = 0;             // the first one of the request that got a place
+  int64_t cached_tokens = 0;  // of its prompt, found in the prefix cache
+  double time = 0.0;
+};
 struct GenerationToken {
   int choice = 0;
   int32_t token_id = 0;
@@ -26,13 +28,15 @@ struct GenerationToken {
   double time = 0.0;
 };
 struct GenerationPromptToken {
+  int choice = 0;  // the first one of its request
   int64_t position = 0;
   int32_t token_id = 0;
   float logprob = 0.0f;
   std::vector<TokenLogprob> top;
 };
 struct GenerationFinish {
-  FinishEvent event;  // `error` points into `error_text`
+  int choice = 0;
+  FinishEvent event;  // `error` is empty: see `error_text`
   std::string error_text;
   double time = 0.0;
 };
@@ -42,12 +46,12 @@ struct GenerationFinish {
 class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
-  virtual void on_accepted() = 0;                    // it waits for a place now
+  virtual void on_accepted() = 0;                    // all requests wait for a place now
   virtual void on_rejected(const Error& error) = 0;  // a field is out of its limits
-  virtual void on_started(double /*time*/) {}        // it has a place
-  virtual void on_prompt_token(const GenerationPromptToken& /*token*/) {}
-  virtual void on_token(const GenerationToken& token) = 0;
-  virtual void on_finish(const GenerationFinish& finish) = 0;
+  virtual void on_started(const GenerationStart& /*start*/) {}
+  virtual void on_prompt_token(GenerationPromptToken /*token*/) {}
+  virtual void on_token(GenerationToken token) = 0;
+  virtual void on_finish(GenerationFinish finish) = 0;
   // The events of one engine step (or less) have all been told: the moment to write.
   virtual void on_step_end() {}
 };
@@ -58,18 +62,26 @@ class EngineThread final {
  public:
   using Ticket = uint64_t;
 
-  // Borrows the engine. `max_waiting`: requests submitted and without a place.
-  EngineThread(Engine& engine, PostToIo post, int max_waiting);
+  struct Limits {
+    int max_running = 64;   // EngineOptions::max_sequences
+    int max_waiting = 256;  // requests beyond those that find a free place
+  };
+
+  // Borrows the engine.
+  EngineThread(Engine& engine, PostToIo post, Limits limits);
   ~EngineThread();  // stop()
+  EngineThread(const EngineThread&) = delete;
+  EngineThread& operator=(const EngineThread&) = delete;
 
   enum class Refusal : uint8_t { kFull, kDraining };
   struct Submitted {
-    std::optional<Refusal> refusal;  // none: it was taken, and the listener is told the rest
+    std::optional<Refusal> refusal;  // none: they were taken, and the listener is told the rest
     Ticket ticket = 0;
   };
-  // From any thread. The request's callbacks are set here.
-  Submitted submit(Request request, std::shared_ptr<GenerationListener> listener);
-  // At the next step; what is finished or unknown is ignored.
+  // A group of requests, all of which are taken, or none. From any thread. The requests' callbacks
+  // are set here.
+  Submitted submit(std::vector<Request> requests, std::shared_ptr<GenerationListener> listener);
+  // The whole group, at the next step; what is finished or unknown is ignored.
   void cancel(Ticket ticket);
   void cancel_all();
   // `done` on the I/O thread.
@@ -88,7 +100,8 @@ class EngineThread final {
   void drain();
   bool draining() const;
   bool idle() const;  // nothing waits and nothing runs
-  // Cancels everything and joins the thread.
+  // Cancels everything and joins the thread. What has happened until then is posted before it
+  // returns, and nothing after.
   void stop();
 
  private:

@@ -129,6 +129,9 @@ TEST(MessageParser, TakesWhatModelsGetAlmostRight) {
   EXPECT_EQ(hermes("<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":1}</tool_call>!"),
             "|!|f({\"a\":1})")
       << "one brace missing";
+  EXPECT_EQ(hermes("<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":1} oops</tool_call>!"),
+            "|oops!|f({\"a\":1})");
+  EXPECT_EQ(hermes("<tool_call>{\"name\":\"f\"}\n "), "||f({})") << "no end at all";
   EXPECT_EQ(hermes("<tool_call>{\"name\":\"f\"}\n<tool_call>{\"name\":\"g\"}</tool_call>"),
             "||f({})g({})")
       << "no end of the first";

@@ -8,7 +8,7 @@
 namespace forerun {
 
 // The answer in hand: what of its request the way it is sent depends on, and how far it is.
-struct Answer {
+struct AnswerInHand {
   std::string method;
   std::string path;
   std::string route;
