@@ -24,6 +24,7 @@
 #include "server/engine_thread.h"
 #include "server/metrics.h"
 #include "server/model_service.h"
+#include "server/openapi.h"
 #include "server/server.h"
 #include "server/statistics.h"
 #include "server/status_routes.h"
@@ -191,6 +192,7 @@ Router Serving::routes() {
   Router router;
   const LoadedModel& loaded = loaded_;
   add_api_routes(router, *service_);
+  add_openapi_route(router);
   add_metrics_route(router, *metrics_, [this] { return engine_thread_->snapshot(); });
   add_status_routes(router, *statistics_,
                     {.model = options_.server.model_names.front(),

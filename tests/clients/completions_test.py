@@ -101,9 +101,10 @@ class Completions(serving.TestCase):
         self.assertEqual(choice.token_ids[:5], list(range(first, first + 5)))
 
     def test_stop_token_ids(self):
+        """The token that ends an answer is a part of it, unless it is a special one."""
         stop = reciting_model.END + 3
         choice = self.ask(extra_body={"stop_token_ids": [stop]}).choices[0]
-        self.assertEqual((choice.text, choice.finish_reason), ("Hello, wor", "stop"))
+        self.assertEqual((choice.text, choice.finish_reason), ("Hello, world", "stop"))
 
     def test_what_is_not_offered(self):
         for options in ({"best_of": 3}, {"suffix": "!"}):
@@ -115,7 +116,7 @@ class Completions(serving.TestCase):
         for prompt in ([], [[]], "", [1 << 40], [-1], [100_000]):
             with self.assertRaises(openai.BadRequestError) as caught:
                 self.ask(prompt)
-            self.assertEqual(caught.exception.param, "prompt", prompt)
+            self.assertEqual(caught.exception.param.split("[")[0], "prompt", prompt)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
 """What the official client raises when the server says no."""
-import contextlib
 import sys
 import unittest
 
@@ -74,11 +73,9 @@ class Keys(serving.TestCase):
     def test_who_is_let_in(self):
         for key in ("first", "second"):
             self.assertTrue(self.new_client(api_key=key).models.list().data)
-        for key in ("third", "", "first "):
-            with contextlib.suppress(openai.OpenAIError):  # it sends no empty key
-                client = self.new_client(api_key=key)
+        for key in ("third", "firs", "first,second"):
             with self.assertRaises(openai.AuthenticationError) as caught:
-                client.models.list()
+                self.new_client(api_key=key).models.list()
             self.assertEqual(caught.exception.code, "invalid_api_key")
 
     def test_a_body_above_the_limit(self):

@@ -92,7 +92,7 @@ class Embeddings(serving.TestCase):
         for texts in ([], [""], "", [[-1]]):
             with self.assertRaises(openai.BadRequestError) as caught:
                 self.embed(texts)
-            self.assertEqual(caught.exception.param, "input", texts)
+            self.assertEqual(caught.exception.param.split("[")[0], "input", texts)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ from strict import strict  # noqa: E402
 
 import reciting_model  # noqa: E402
 
-MESSAGES = "{% for m in messages %}<|start|>{{ m['role'] }}: {{ m['content'] }}<|end|>{% endfor %}"
+# Thoughts of earlier answers are left out, as templates of such models do.
+MESSAGES = ("{% for m in messages %}<|start|>{{ m['role'] }}: "
+            "{{ m['content'].split('</think>')[-1] }}<|end|>{% endfor %}")
 CUE = "<|start|>{{ messages[-1]['content'][-1] }}"
 # One template opens the thoughts itself, with the other it is the model that does.
 OPENED = MESSAGES + "{% if add_generation_prompt %}<|start|>assistant: <think>\n{% endif %}"
-NOT_OPENED = MESSAGES + "{% if add_generation_prompt %}" + CUE + "{% endif %}{# <think></think> #}"
+NOT_OPENED = MESSAGES + "{% if add_generation_prompt %}" + CUE + "{% endif %}"
 
 
 class Thinking:

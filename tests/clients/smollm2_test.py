@@ -14,7 +14,7 @@ from tool_templates import HERMES, for_smollm2  # noqa: E402
 
 WEATHER = {"type": "function", "function": {
     "name": "get_weather", "description": "The weather somewhere.",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}},
+    "parameters": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}},
                    "required": ["city"], "additionalProperties": False}}}
 MESSAGES = [{"role": "user", "content": "Tell me a story."}]
 
@@ -65,7 +65,7 @@ class Tools(serving.SmolLm2):
         for tool_choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):
             choice = strict(self.client.chat.completions.create(
                 model="served", tools=[WEATHER], tool_choice=tool_choice, max_tokens=100,
-                temperature=0, messages=[{"role": "user", "content": "What is the weather in Rome?"}],
+                temperature=0, parallel_tool_calls=False, messages=[{"role": "user", "content": "What is the weather in Rome?"}],
             )).choices[0]
             (call, *_) = choice.message.tool_calls
             self.assertEqual(call.function.name, "get_weather")

@@ -29,18 +29,18 @@ class Place(pydantic.BaseModel):
 class Structured(serving.SmolLm2):
     def ask(self, **options):
         return strict(self.client.chat.completions.create(
-            model="served", messages=MESSAGES, **{"max_tokens": 120, "temperature": 0, **options}))
+            model="served", messages=MESSAGES, **{"max_tokens": 300, "temperature": 0, **options}))
 
     def test_a_class(self):
         choice = self.client.chat.completions.parse(
-            model="served", messages=MESSAGES, response_format=Place, max_tokens=120,
+            model="served", messages=MESSAGES, response_format=Place, max_tokens=300,
             temperature=0).choices[0]
         self.assertIsInstance(choice.message.parsed, Place)
         self.assertEqual(choice.finish_reason, "stop")
 
     def test_a_class_in_a_stream(self):
         with self.client.chat.completions.stream(
-                model="served", messages=MESSAGES, response_format=Place, max_tokens=120,
+                model="served", messages=MESSAGES, response_format=Place, max_tokens=300,
                 temperature=0) as stream:
             snapshots = [event.parsed for event in stream if event.type == "content.delta"]
             parsed = stream.get_final_completion().choices[0].message.parsed

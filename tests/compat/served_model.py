@@ -44,6 +44,8 @@ class ServedModel:
 
     def __exit__(self, *_):
         try:
-            self.server.stop()
+            status = self.server.stop()
         finally:
             self.folder.cleanup()
+        if status != 0:
+            raise RuntimeError(f"the server ended with {status}: {''.join(self.server.said[-20:])}")

@@ -168,6 +168,12 @@ mod tests {
         assert!(fits(Kind::JsonSchema, PERSON, r#"{"name": "é\n", "age": 31}"#));
         assert!(!fits(Kind::JsonSchema, PERSON, r#"{"name": "x", "age": -1}"#));
         assert!(!fits(Kind::JsonSchema, PERSON, r#"{"name": "x"}"#));
+        // As people lay it out, but no white space without end.
+        assert!(fits(Kind::JsonSchema, PERSON, "{\n\t\"name\": \"x\",\r\n\r\n\t\"age\": 1\n}"));
+        let spaced = |space: &str| format!("{{\"name\": \"x\", \"age\":{space}1}}");
+        assert!(fits(Kind::JsonSchema, PERSON, &spaced(&format!("\n{}", " ".repeat(40)))));
+        assert!(!fits(Kind::JsonSchema, PERSON, &spaced("\n\n\n")));
+        assert!(!fits(Kind::JsonSchema, PERSON, &spaced(&" ".repeat(41))));
         assert!(fits(Kind::Regex, r"[a-c]+/\d{2}", "abc/42"));
         assert!(!fits(Kind::Regex, r"[a-c]+/\d{2}", "abc/4"));
         assert!(fits(Kind::Lark, "start: (\"ja\" | \"nein\") NUMBER\nNUMBER: /[0-9]+/", "ja7"));

@@ -50,11 +50,14 @@ const MAX_PATTERN_PROPERTIES: usize = 32;
 /// A number is read digit by digit with a state for each remainder.
 const MAX_DIVISOR: f64 = 10_000.0;
 const MAX_SENTENCE_BYTES: usize = 400;
+/// Between two signs of JSON: blanks, or lines and an indentation. White space without end would be
+/// JSON too, and small models do write it.
+const WHITE_SPACE: &str = r"[\x20\x09]{1,2}|(\x0D?\x0A){1,2}[\x20\x09]{0,40}";
 
 pub fn read(kind: Kind, text: &[u8]) -> Result<TopLevelGrammar, String> {
     let name = kind.name();
     if kind == Kind::JsonObject {
-        return Ok(TopLevelGrammar::from_json_schema(json!({"type": "object"})));
+        return Ok(TopLevelGrammar::from_json_schema(with_white_space(json!({"type": "object"}))));
     }
     if text.len() > kind.max_bytes() {
         return Err(format!("{name} has {} bytes; the limit is {}", text.len(), kind.max_bytes()));
@@ -79,7 +82,18 @@ fn schema(text: &str) -> Result<Value, String> {
         return Err("the JSON schema must be an object, true or false".into());
     }
     check_costs(&schema)?;
-    Ok(schema)
+    Ok(with_white_space(schema))
+}
+
+/// The schema with our white space, unless it names its own.
+fn with_white_space(schema: Value) -> Value {
+    let mut fields = match schema {
+        Value::Object(fields) => fields,
+        Value::Bool(true) => Map::new(),
+        other => return other,
+    };
+    fields.entry("x-guidance").or_insert_with(|| json!({"whitespace_pattern": WHITE_SPACE}));
+    Value::Object(fields)
 }
 
 /// Refuses what takes the library more time or memory than its fuel knows of.
@@ -204,6 +218,14 @@ mod tests {
     #[test]
     fn brackets_in_texts_are_no_levels() {
         assert_eq!(bracket_depth(r#"start: "((((\"((" | /\(\(\(/ | [(a)]"#), 2);
+    }
+
+    #[test]
+    fn white_space_ends() {
+        let guidance = |text: &str| schema(text).unwrap()["x-guidance"].clone();
+        assert_eq!(guidance("true")["whitespace_pattern"], WHITE_SPACE);
+        assert_eq!(guidance(r#"{"x-guidance": {"a": 1}}"#), json!({"a": 1}));
+        assert_eq!(schema("false").unwrap(), json!(false));
     }
 
     #[test]
