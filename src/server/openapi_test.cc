@@ -3,10 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 #include <string>
 
 #include "base/json.h"
+#include "server/api_fixture.h"
+#include "server/statistics.h"
+#include "server/status_page_files.h"
+#include "server/status_routes.h"
 
 namespace forerun {
 namespace {
@@ -25,6 +30,42 @@ void collect_references(const Json& value, std::set<std::string>& found) {
   for (const Json& part : value) {
     if (part.is_structured()) collect_references(part, found);
   }
+}
+
+// "GET /health" of everything the document describes.
+std::set<std::string> described() {
+  std::set<std::string> found;
+  for (const auto& [path, methods] : document()["paths"].items()) {
+    for (const auto& [method, operation] : methods.items()) {
+      std::string name = method;
+      std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::toupper(c); });
+      found.insert(name + " " + path);
+    }
+  }
+  return found;
+}
+
+// What `forerun serve` answers, without the files that the status page loads.
+std::set<std::string> answered() {
+  Api api;
+  const ServerStatistics statistics(api.metrics);
+  add_metrics_route(api.router, api.metrics, [] { return EngineThread::Snapshot(); });
+  add_status_routes(api.router, statistics, {});
+  add_openapi_route(api.router);
+  const auto is_page_file = [](const Route& route) {
+    return route.pattern != "/" && std::ranges::any_of(status_page_files(), [&](const auto& file) {
+             return file.path == route.pattern;
+           });
+  };
+  std::set<std::string> found;
+  for (const Route& route : api.router.routes()) {
+    if (!is_page_file(route)) found.insert(route.method + " " + route.pattern);
+  }
+  return found;
+}
+
+TEST(Openapi, DescribesWhatIsAnswered) {
+  EXPECT_EQ(described(), answered());
 }
 
 TEST(Openapi, EveryReferenceLeadsSomewhere) {
