@@ -82,6 +82,7 @@ class Connection final : public AnswerWriter, public std::enable_shared_from_thi
   bool watching_ = false;
   bool input_ended_ = false;
   std::unique_ptr<RequestReader> reader_;
+  BodyShare body_share_;
   double request_time_ = 0.0;  // of its first byte
   const Route* route_ = nullptr;
 

@@ -33,6 +33,13 @@ std::string draw_request_id(std::mt19937_64& source) {
   return id;
 }
 
+HttpResponse too_many_large() {
+  HttpResponse response =
+      error_response(503, "Too many large requests are under way; try again later.");
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
 HttpResponse too_large(const ServerOptions& options) {
   return error_response(413, "The request's body is larger than " +
                                  std::to_string(options.max_body_bytes) + " bytes.");
@@ -79,11 +86,16 @@ void Connection::read_request() {
   if (input_.empty()) return;
   if (phase_ == Phase::kIdle) {
     reader_ = std::make_unique<RequestReader>(service_.options);
+    body_share_ = BodyShare(service_.body_budget);
     request_time_ = now_seconds();
     enter(Phase::kHead, service_.options.header_seconds);
   }
   for (;;) {
-    switch (reader_->read(input_)) {
+    const RequestReader::Step step = reader_->read(input_);
+    if (!body_share_.grow_to(static_cast<int64_t>(reader_->request().body.size()))) {
+      return reject(too_many_large());
+    }
+    switch (step) {
       case RequestReader::Step::kNeedMore:
         return;
       case RequestReader::Step::kFailed: {
@@ -150,8 +162,8 @@ void Connection::dispatch() {
   request.id = answer_->request_id;
   reader_.reset();
   if (input_.empty()) input_ = std::string();
-  const auto exchange =
-      std::make_shared<HttpExchange>(weak_from_this(), service_.post, std::move(request));
+  const auto exchange = std::make_shared<HttpExchange>(
+      weak_from_this(), service_.post, std::move(request), std::exchange(body_share_, BodyShare()));
   exchange_ = exchange;
   const Route* route = std::exchange(route_, nullptr);
   try {
@@ -171,6 +183,7 @@ void Connection::reject(HttpResponse response) {
       reader_->failure().message.empty() && response.status != 408 && !reader_->has_body();
   answer_->keep_alive = whole && reader_->keep_alive();
   reader_.reset();
+  body_share_ = BodyShare();
   send_reply(std::move(response));
 }
 
