@@ -57,6 +57,7 @@ class Connection final : public AnswerWriter, public std::enable_shared_from_thi
   void watch();
   void on_readable();
   void on_end_of_input();
+  bool sends_ended_answer() const;
   void read_request();
   bool admit_head();
   void dispatch();

@@ -73,13 +73,15 @@ void Connection::on_readable() {
 // The client will send no more. It may have closed, or only its sending half, and still read: TCP
 // does not tell until something is sent. We take it for gone, as nginx, Go's server and uvicorn do:
 // most who end their input have left, and a request that waits for the model would otherwise hold
-// its place and its keys and values until it speaks. What has been answered by now is still sent,
-// so that `printf … | nc -N` gets whatever is answered at once.
+// its place and its keys and values until it speaks. What is answered at once is still sent, so
+// that `printf … | nc -N` gets it, also of requests that were sent ahead.
 void Connection::on_end_of_input() {
   input_ended_ = true;
-  const bool sends_last_answer = phase_ == Phase::kAnswering && answer_ && answer_->ended;
-  if (!sends_last_answer) return close();
-  close_after_ = true;
+  if (!sends_ended_answer()) close();
+}
+
+bool Connection::sends_ended_answer() const {
+  return phase_ == Phase::kAnswering && answer_ && answer_->ended;
 }
 
 void Connection::read_request() {
@@ -194,6 +196,7 @@ void Connection::next_request() {
   if (close_after_) return linger();
   enter(Phase::kIdle, service_.options.idle_seconds);
   read_request();
+  if (input_ended_ && !sends_ended_answer()) return close();
   watch();
 }
 

@@ -100,27 +100,6 @@ TEST(Server, TakesNoBodyOfAStranger) {
   EXPECT_TRUE(client.ended());
 }
 
-TEST(Server, BoundsLargeBodiesTogether) {
-  ServerOptions options;
-  options.max_bodies_bytes = 1 << 20;
-  TestServer server(options);
-  RawClient slow(server.port());
-  slow.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n" +
-            std::string(900'000, 'a'));
-  const std::string large(400'000, 'b');
-  const auto status_of = [&](const std::string& body) {
-    RawClient client(server.port());
-    client.request("POST", "/echo", "", body);
-    return client.answer().status;
-  };
-  while (status_of(large) == 200) continue;  // until what was sent has come
-  EXPECT_EQ(status_of(large), 503);
-  EXPECT_EQ(status_of(std::string(60'000, 'c')), 200);
-  slow.close();
-  while (status_of(large) == 503) continue;
-  EXPECT_EQ(status_of(large), 200);
-}
-
 TEST(Server, GivesEachKeyItsSalt) {
   TestServer server(with_keys());
   RawClient client(server.port());
