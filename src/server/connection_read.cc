@@ -67,6 +67,7 @@ void Connection::on_readable() {
   if (error) return close();
   if (phase_ != Phase::kLingering) input_.append(service_.read_buffer.data(), bytes);
   if (phase_ != Phase::kLingering && phase_ != Phase::kAnswering) read_request();
+  if (input_.empty()) std::string().swap(input_);  // an assigned one would keep its memory
   watch();
 }
 
@@ -163,7 +164,6 @@ void Connection::dispatch() {
   HttpRequest request = std::move(reader_->request());
   request.id = answer_->request_id;
   reader_.reset();
-  if (input_.empty()) input_ = std::string();
   const auto exchange = std::make_shared<HttpExchange>(
       weak_from_this(), service_.post, std::move(request), std::exchange(body_share_, BodyShare()));
   exchange_ = exchange;
@@ -196,6 +196,7 @@ void Connection::next_request() {
   if (close_after_) return linger();
   enter(Phase::kIdle, service_.options.idle_seconds);
   read_request();
+  if (input_.empty()) std::string().swap(input_);
   if (input_ended_ && !sends_ended_answer()) return close();
   watch();
 }

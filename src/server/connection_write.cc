@@ -150,7 +150,7 @@ void Connection::linger() {
   boost::system::error_code error;
   socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send, error);
   if (error) return close();
-  input_ = std::string();
+  std::string().swap(input_);
   enter(Phase::kLingering, kLingerSeconds);
   watch();
 }
