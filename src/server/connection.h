@@ -57,6 +57,7 @@ class Connection final : public AnswerWriter, public std::enable_shared_from_thi
   void watch();
   void on_readable();
   void on_end_of_input();
+  bool sends_ended_answer() const;
   void read_request();
   bool admit_head();
   void dispatch();
@@ -82,6 +83,7 @@ class Connection final : public AnswerWriter, public std::enable_shared_from_thi
   bool watching_ = false;
   bool input_ended_ = false;
   std::unique_ptr<RequestReader> reader_;
+  BodyShare body_share_;
   double request_time_ = 0.0;  // of its first byte
   const Route* route_ = nullptr;
 

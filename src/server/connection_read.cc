@@ -33,6 +33,13 @@ std::string draw_request_id(std::mt19937_64& source) {
   return id;
 }
 
+HttpResponse too_many_large() {
+  HttpResponse response =
+      error_response(503, "Too many large requests are under way; try again later.");
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
 HttpResponse too_large(const ServerOptions& options) {
   return error_response(413, "The request's body is larger than " +
                                  std::to_string(options.max_body_bytes) + " bytes.");
@@ -60,30 +67,38 @@ void Connection::on_readable() {
   if (error) return close();
   if (phase_ != Phase::kLingering) input_.append(service_.read_buffer.data(), bytes);
   if (phase_ != Phase::kLingering && phase_ != Phase::kAnswering) read_request();
+  if (input_.empty()) std::string().swap(input_);  // an assigned one would keep its memory
   watch();
 }
 
 // The client will send no more. It may have closed, or only its sending half, and still read: TCP
 // does not tell until something is sent. We take it for gone, as nginx, Go's server and uvicorn do:
 // most who end their input have left, and a request that waits for the model would otherwise hold
-// its place and its keys and values until it speaks. What has been answered by now is still sent,
-// so that `printf … | nc -N` gets whatever is answered at once.
+// its place and its keys and values until it speaks. What is answered at once is still sent, so
+// that `printf … | nc -N` gets it, also of requests that were sent ahead.
 void Connection::on_end_of_input() {
   input_ended_ = true;
-  const bool sends_last_answer = phase_ == Phase::kAnswering && answer_ && answer_->ended;
-  if (!sends_last_answer) return close();
-  close_after_ = true;
+  if (!sends_ended_answer()) close();
+}
+
+bool Connection::sends_ended_answer() const {
+  return phase_ == Phase::kAnswering && answer_ && answer_->ended;
 }
 
 void Connection::read_request() {
   if (input_.empty()) return;
   if (phase_ == Phase::kIdle) {
     reader_ = std::make_unique<RequestReader>(service_.options);
+    body_share_ = BodyShare(service_.body_budget);
     request_time_ = now_seconds();
     enter(Phase::kHead, service_.options.header_seconds);
   }
   for (;;) {
-    switch (reader_->read(input_)) {
+    const RequestReader::Step step = reader_->read(input_);
+    if (!body_share_.grow_to(static_cast<int64_t>(reader_->request().body.size()))) {
+      return reject(too_many_large());
+    }
+    switch (step) {
       case RequestReader::Step::kNeedMore:
         return;
       case RequestReader::Step::kFailed: {
@@ -149,9 +164,8 @@ void Connection::dispatch() {
   HttpRequest request = std::move(reader_->request());
   request.id = answer_->request_id;
   reader_.reset();
-  if (input_.empty()) input_ = std::string();
-  const auto exchange =
-      std::make_shared<HttpExchange>(weak_from_this(), service_.post, std::move(request));
+  const auto exchange = std::make_shared<HttpExchange>(
+      weak_from_this(), service_.post, std::move(request), std::exchange(body_share_, BodyShare()));
   exchange_ = exchange;
   const Route* route = std::exchange(route_, nullptr);
   try {
@@ -171,6 +185,7 @@ void Connection::reject(HttpResponse response) {
       reader_->failure().message.empty() && response.status != 408 && !reader_->has_body();
   answer_->keep_alive = whole && reader_->keep_alive();
   reader_.reset();
+  body_share_ = BodyShare();
   send_reply(std::move(response));
 }
 
@@ -181,6 +196,8 @@ void Connection::next_request() {
   if (close_after_) return linger();
   enter(Phase::kIdle, service_.options.idle_seconds);
   read_request();
+  if (input_.empty()) std::string().swap(input_);
+  if (input_ended_ && !sends_ended_answer()) return close();
   watch();
 }
 

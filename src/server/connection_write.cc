@@ -89,7 +89,8 @@ void Connection::send_piece(const std::string& bytes) {
 }
 
 void Connection::send_stream_end() {
-  if (phase_ == Phase::kClosed) return;
+  // With an end, a stream that lacks a piece would look whole.
+  if (phase_ == Phase::kClosed || dropping_) return;
   // An empty chunk ends a body.
   if (answer_->chunked() && !answer_->head_only()) output_.add("0\r\n\r\n");
   end_answer();
@@ -149,7 +150,7 @@ void Connection::linger() {
   boost::system::error_code error;
   socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send, error);
   if (error) return close();
-  input_ = std::string();
+  std::string().swap(input_);
   enter(Phase::kLingering, kLingerSeconds);
   watch();
 }

@@ -6,8 +6,12 @@
 
 namespace forerun {
 
-HttpExchange::HttpExchange(std::weak_ptr<AnswerWriter> writer, PostToIo post, HttpRequest request)
-    : writer_(std::move(writer)), post_(std::move(post)), request_(std::move(request)) {}
+HttpExchange::HttpExchange(std::weak_ptr<AnswerWriter> writer, PostToIo post, HttpRequest request,
+                           BodyShare body_share)
+    : writer_(std::move(writer)),
+      post_(std::move(post)),
+      request_(std::move(request)),
+      body_share_(std::move(body_share)) {}
 
 HttpExchange::~HttpExchange() {
   if (state_ == State::kEnded || state_ == State::kAbandoned) return;

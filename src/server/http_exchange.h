@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "server/body_budget.h"
 #include "server/exchange.h"
 
 namespace forerun {
@@ -23,7 +24,8 @@ class AnswerWriter {
 // Holds its connection weakly: once the client is gone, there is nothing to call.
 class HttpExchange final : public Exchange {
  public:
-  HttpExchange(std::weak_ptr<AnswerWriter> writer, PostToIo post, HttpRequest request);
+  HttpExchange(std::weak_ptr<AnswerWriter> writer, PostToIo post, HttpRequest request,
+               BodyShare body_share);
   // On any thread: a worker may be the last to let go.
   ~HttpExchange() override;
 
@@ -47,6 +49,7 @@ class HttpExchange final : public Exchange {
   const std::weak_ptr<AnswerWriter> writer_;
   const PostToIo post_;
   const HttpRequest request_;
+  const BodyShare body_share_;  // of the request's body
   State state_ = State::kWaiting;
   std::function<void()> on_abandoned_;
 };

@@ -10,6 +10,7 @@
 
 #include "server/access_record.h"
 #include "server/api_keys.h"
+#include "server/body_budget.h"
 #include "server/connection_set.h"
 #include "server/cors.h"
 #include "server/io_loop.h"
@@ -28,6 +29,8 @@ struct HttpService {
   const Cors cors;
   Router router;
   AccessLog access_log;
+  const std::shared_ptr<BodyBudget> body_budget =
+      std::make_shared<BodyBudget>(options.max_bodies_bytes);
   bool draining = false;
   // From a request's head to the last byte of its answer.
   std::atomic<int> requests_in_hand = 0;

@@ -5,25 +5,23 @@
 #include <limits>
 #include <utility>
 
+#include "base/json.h"
+
 namespace forerun {
 namespace {
 
-constexpr int kMaxDepth = 64;
+// A hundred thousand messages, or the token ids of a long prompt, and some tenths of a second.
+constexpr JsonLimits kBodyLimits = {
+    .max_depth = 64, .max_values = 2'000'000, .max_comparisons = 100'000'000};
 
 }  // namespace
 
 Checked<OrderedJson> parse_body(std::string_view body) {
-  const auto limit_depth = [](int depth, OrderedJson::parse_event_t event, OrderedJson&) {
-    const bool opens = event == OrderedJson::parse_event_t::object_start ||
-                       event == OrderedJson::parse_event_t::array_start;
-    if (opens && depth >= kMaxDepth) {
-      throw std::length_error("the body is nested deeper than " + std::to_string(kMaxDepth) +
-                              " levels");
-    }
-    return true;
-  };
+  if (const Status status = check_json_limits(body, kBodyLimits); !status.ok()) {
+    return RequestError{400, "the body: " + status.error().message, {}, {}};
+  }
   try {
-    OrderedJson json = OrderedJson::parse(body, limit_depth);
+    OrderedJson json = OrderedJson::parse(body);
     if (!json.is_object()) {
       return RequestError{
           400,

@@ -2,11 +2,12 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 
 namespace forerun {
 
-// Bytes on their way to a client: a part that is being sent, and what has gathered meanwhile.
+// Bytes on their way to a client: a part that is being sent, and what has gathered meanwhile. Holds
+// no memory while there are none: strings are swapped with new ones, since one that an empty string
+// is assigned to keeps its own.
 class OutputBuffer final {
  public:
   void add(std::string_view bytes) { gathered_.append(bytes); }
@@ -15,9 +16,7 @@ class OutputBuffer final {
   // What to send next; stays where it is until taken() has been told of all of it.
   std::string_view front() {
     if (sent_ == sending_.size()) {
-      // Memory goes back with it: a waiting stream keeps none.
-      sending_ = std::move(gathered_);
-      gathered_ = std::string();
+      sending_.swap(gathered_);
       sent_ = 0;
     }
     return std::string_view(sending_).substr(sent_);
@@ -25,7 +24,7 @@ class OutputBuffer final {
   void taken(size_t bytes) {
     sent_ += bytes;
     if (sent_ < sending_.size()) return;
-    sending_ = std::string();
+    std::string().swap(sending_);
     sent_ = 0;
   }
 

@@ -41,9 +41,8 @@ Result<std::vector<tcp::endpoint>> resolve(boost::asio::io_context& context,
                                            const std::string& host, int port) {
   tcp::resolver resolver(context);
   boost::system::error_code error;
-  const auto found =
-      resolver.resolve(without_brackets(host), std::to_string(port),
-                       tcp::resolver::passive | tcp::resolver::numeric_service, error);
+  const auto found = resolver.resolve(without_brackets(host), std::to_string(port),
+                                      tcp::resolver::numeric_service, error);
   if (error) return Error{"The host '" + host + "' has no address: " + error.message() + "."};
   std::vector<tcp::endpoint> endpoints;
   for (const auto& entry : found) {

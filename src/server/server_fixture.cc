@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -65,11 +66,19 @@ std::string RawClient::some() {
   return std::exchange(input_, {});
 }
 
+bool RawClient::has_some() const {
+  pollfd waiting = {socket_, POLLIN, 0};
+  return !input_.empty() || poll(&waiting, 1, /*timeout=*/0) > 0;
+}
+
 std::string RawClient::until(const std::string& text) {
-  while (input_.find(text) == std::string::npos) {
-    if (!fill()) break;
+  size_t begin = 0;
+  while ((begin = input_.find(text)) == std::string::npos) {
+    if (!fill()) return std::exchange(input_, {});
   }
-  return std::exchange(input_, {});
+  const std::string all = input_.substr(0, begin + text.size());
+  input_.erase(0, all.size());
+  return all;
 }
 
 bool RawClient::read_head(ClientAnswer& answer) {
@@ -155,6 +164,12 @@ void Signal::set() {
 void Signal::wait() {
   std::unique_lock lock(mutex_);
   EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(20), [this] { return set_; }));
+  set_ = false;
+}
+
+bool Signal::is_set() {
+  const std::lock_guard lock(mutex_);
+  return set_;
 }
 
 TestServer::TestServer(const ServerOptions& options) {
@@ -184,6 +199,13 @@ void TestServer::run_on_io(const std::function<void()>& job) {
     done.set();
   });
   done.wait();
+}
+
+ExchangePtr TestServer::arrival() {
+  arrived.wait();
+  ExchangePtr exchange;
+  run_on_io([&] { exchange = std::exchange(waiting, nullptr); });
+  return exchange;
 }
 
 Router TestServer::routes() {
@@ -225,6 +247,7 @@ Router TestServer::routes() {
     arrived.set();
   };
   router.add({"GET", "/wait", Access::kUser, keep});
+  router.add({"POST", "/wait", Access::kUser, keep});
   router.add({"GET", "/wait_stream", Access::kUser, [keep](const ExchangePtr& exchange) {
                 exchange->begin_stream("text/event-stream");
                 keep(exchange);

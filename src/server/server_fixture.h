@@ -38,7 +38,8 @@ class RawClient final {
   ClientAnswer get(const std::string& target, const std::string& headers = {});
   // Some bytes, or none at the connection's end.
   std::string some();
-  // Until `text` has come; all that came.
+  bool has_some() const;  // or the connection's end, by now
+  // Everything up to `text` and with it.
   std::string until(const std::string& text);
   bool ended() { return some().empty(); }
 
@@ -55,11 +56,12 @@ class RawClient final {
   std::string input_;
 };
 
-// Waits for something that happens on the I/O thread.
+// Waits for something that happens on the I/O thread, each time anew.
 class Signal final {
  public:
   void set();
-  void wait();  // fails the test after 20 s
+  void wait();    // fails the test after 20 s
+  bool is_set();  // and not yet waited for
 
  private:
   std::mutex mutex_;
@@ -76,7 +78,8 @@ class Signal final {
 //   GET  /items/{name} the name
 //   GET  /stream       a stream of "one" "two"
 //   GET  /throw_late   begins a stream and throws
-//   GET  /wait, /wait_stream    keeps the exchange in `waiting`
+//   GET, POST /wait    keeps the exchange in `waiting`
+//   GET  /wait_stream  begins a stream and does the same
 class TestServer final {
  public:
   explicit TestServer(const ServerOptions& options = {});
@@ -84,10 +87,12 @@ class TestServer final {
 
   int port() const { return server->port(); }
   void run_on_io(const std::function<void()>& job);  // and waits for it
+  // What the last request to /wait or /wait_stream has come as; waits for it.
+  ExchangePtr arrival();
   std::vector<AccessRecord> records();
 
   Signal arrived;    // at /wait or /wait_stream
-  Signal abandoned;  // the one that waits
+  Signal abandoned;  // one that waits
   ExchangePtr waiting;
   std::unique_ptr<Server> server;
 

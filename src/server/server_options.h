@@ -20,6 +20,7 @@ struct ServerOptions {
   int max_waiting = 256;  // requests accepted and not yet running; more get a 429
   int64_t max_header_bytes = 16 << 10;
   int64_t max_body_bytes = 32 << 20;
+  int64_t max_bodies_bytes = 256 << 20;  // that large bodies of all requests take together
   int64_t max_buffered_bytes = 4 << 20;  // that a client may fall behind in a stream
   double header_seconds = 10.0;          // a request's head must arrive in
   double body_seconds = 60.0;            // and its body

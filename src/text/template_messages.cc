@@ -10,7 +10,8 @@
 namespace forerun {
 namespace {
 
-constexpr int kMaxArgumentsDepth = 64;
+constexpr JsonLimits kArgumentsLimits = {
+    .max_depth = 64, .max_values = 100'000, .max_comparisons = 10'000'000};
 constexpr size_t kMistralIdBytes = 9;
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kRoles = {
@@ -25,7 +26,9 @@ std::string text_of(const OrderedJson& object, const char* field) {
 // Depth is limited: templates and their printing of JSON recurse.
 Result<OrderedJson> parse_arguments(const std::string& text) {
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) return OrderedJson::object();
-  const Result<Json> checked = parse_json(text, kMaxArgumentsDepth);
+  if (Status limits = check_json_limits(text, kArgumentsLimits); !limits.ok())
+    return limits.error();
+  const Result<Json> checked = parse_json(text, kArgumentsLimits.max_depth);
   if (!checked.ok()) return checked.error();
   if (!checked->is_object()) return Error{"it is not an object"};
   return OrderedJson::parse(text);  // in the order that the client wrote
