@@ -1,6 +1,6 @@
 # The commands people type. Each installs what it lacks first and says so.
 #
-#   make run      build, fetch SmolLM2-135M, and let it answer PROMPT
+#   make run      build, fetch SmolLM2-135M, let it answer PROMPT, and serve it
 #   make test     build and run the tests; the last line counts them
 #   make deep     sanitizers, every instruction set, fuzzing, linters: what CI runs after make test
 #   make bench    measure the engine on MODEL, as fractions of what the machine can do
@@ -29,6 +29,7 @@ model: build
 
 run: model
 	@$(FORERUN) generate $(MODEL) -p "$(PROMPT)"
+	@exec $(FORERUN) serve $(MODEL)
 
 test: model
 	@scripts/run_tests release --jobs 2

@@ -96,8 +96,7 @@ void add_pull(CLI::App& app, int& exit_code) {
   command->group(kModelCommands);
   command
       ->add_option("NAME", options->name,
-                   "One of: " + known_names() +
-                       "; or a model of the hub: org/name, org/name:file.gguf, org/name@revision")
+                   known_names() + ", or of the hub: org/name[:file.gguf][@revision]")
       ->required()
       ->type_name("");
   command

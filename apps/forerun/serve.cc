@@ -228,7 +228,8 @@ void Serving::tell_ready() const {
       stderr,
       "\n  status page and chat   %s/\n  try it                 curl %s/v1/chat/completions "
       "%s-H 'Content-Type: application/json' \\\n                           -d "
-      "'{\"messages\": [{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}]}'\n\n",
+      "'{\"messages\": [{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}], "
+      "\"temperature\": 0}'\n\n",
       server_.url().c_str(), server_.url().c_str(),
       options_.server.api_keys.empty() ? "" : "-H 'Authorization: Bearer KEY' ");
 }

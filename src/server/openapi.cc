@@ -21,10 +21,9 @@ std::string document() {
 }  // namespace
 
 void add_openapi_route(Router& router) {
-  router.add({"GET", "/openapi.json", Access::kUser,
-              [text = document()](const ExchangePtr& exchange) {
-                exchange->reply({.body = text});
-              }});
+  router.add(
+      {"GET", "/openapi.json", Access::kUser,
+       [text = document()](const ExchangePtr& exchange) { exchange->reply({.body = text}); }});
 }
 
 }  // namespace forerun

@@ -193,7 +193,7 @@ class Conversations(server_process.TestCase):
             for more in ({}, {"stream": True}, {"echo": True, "logprobs": 1, "max_tokens": 0}):
                 answer = self.server.post("/v1/completions", {"prompt": prompt, **more})
                 if len(prompt) > 256 or not more.get("echo"):
-                    self.assert_refused(answer, "prompt")
+                    self.assert_refused(answer, "prompt", "values")
         self.assert_refused(self.server.post("/generate", {"text": "a" * 256}), "text", "prompt")
         self.assert_refused(self.server.post("/generate", {"input_ids": [97] * 256}), "input_ids", "prompt")
         self.assert_refused(self.chat({"messages": [{"role": "user", "content": "a" * 256}]}), "messages")

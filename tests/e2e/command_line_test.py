@@ -102,8 +102,10 @@ class CommandLine(forerun.TestCase):
             run("inspect", "smollm2-135m", FORERUN_HOME=self.home), 1, "run: forerun pull smollm2-135m"
         )
         self.assert_fails(run("pull", "smolm2", "--home", self.home), 1, "there are: smollm2-135m")
-        for name in ("../x", "/etc/passwd", "..", "a/b"):
-            self.assert_fails(run("pull", name, "--home", self.home), 1, "no model is called")
+        for name, sentence in (("../x", "is no name of a model on the hub"),
+                               ("/etc/passwd", "is no name of a model on the hub"),
+                               ("..", "no model is called")):
+            self.assert_fails(run("pull", name, "--home", self.home), 1, sentence)
         self.assertEqual(os.listdir(self.home), ["tiny.gguf"])
 
     def test_pull_without_python(self):
