@@ -5,8 +5,8 @@ namespace forerun {
 CLI::Option* add_model(CLI::App& command, std::string& model) {
   return command
       .add_option("MODEL", model,
-                  "The short name or org/name of a pulled model, a .gguf file, or a directory\n"
-                  "with config.json and safetensors")
+                  "A pulled model's short name or org/name, a .gguf file, or a\n"
+                  "directory with config.json and safetensors")
       ->required()
       ->type_name("");
 }

@@ -94,9 +94,7 @@ void add_pull(CLI::App& app, int& exit_code) {
   CLI::App* command =
       app.add_subcommand("pull", "Fetch a model by its short name, or from the hub");
   command->group(kModelCommands);
-  command
-      ->add_option("NAME", options->name,
-                   known_names() + ", or of the hub: org/name[:file.gguf][@revision]")
+  command->add_option("NAME", options->name, known_names() + "; or org/name")
       ->required()
       ->type_name("");
   command
@@ -106,6 +104,7 @@ void add_pull(CLI::App& app, int& exit_code) {
       ->type_name("DIR");
   command->add_flag("--verify", options->verify,
                     "Check the digests of files that are there already");
+  command->footer("Of the hub: org/name, org/name:file.gguf, org/name@revision, or all of it.");
   command->callback([options, &exit_code] { exit_code = pull(*options); });
 }
 

@@ -37,7 +37,8 @@ class CommandLine(forerun.TestCase):
         self.home = str(self.folder)
 
     def test_help_and_version(self):
-        commands = [["inspect"], ["pull"], ["generate"], ["chat"], ["embed"], ["isa"], ["tokenize"]]
+        commands = [["inspect"], ["pull"], ["generate"], ["chat"], ["embed"], ["isa"], ["tokenize"],
+                    ["serve"]]
         commands += [["bench", bench] for bench in ("engine", "perplexity", "score")]
         for arguments in (["--help"], *([*command, "-h"] for command in commands)):
             result = run(*arguments)

@@ -77,7 +77,8 @@ class Connection:
         body = body.encode() if isinstance(body, str) else body
         head = [f"{method} {path} HTTP/1.1", "Host: here", f"Content-Length: {len(body)}"]
         head += [f"{name}: {value}" for name, value in headers]
-        self.send("\r\n".join(head) + "\r\n\r\n", body)
+        # In one piece: a second would wait for the kernel to have heard of the first (Nagle).
+        self.send("\r\n".join(head).encode() + b"\r\n\r\n" + body)
 
     def receive(self):
         """More bytes in `unread`; false at the connection's end, however it ended."""
