@@ -47,13 +47,14 @@ constexpr RecordLayout record_layout(const QuantTraits& type) {
 // Quantised types, one record per stored block, of 32 or 256 inputs; lane r stands for the panel's
 // row r. Its parts, in this order (places in RecordLayout, contents in tensor/quant_block.h):
 //   f16 d[16]
-//   f16 m[16]                with a minimum
-//   int8 s[n][16]            with sub-scales; where 16 inputs share a scale and there are minima,
-//   int8 t[n][16]            the s and t of inputs 0…15 and 16…31 of 32 are the low and high
-//                            nibbles of one byte
-//   per 32 inputs, a plane of each number's low bits and one of its high bits. A plane of k bits is
-//                            k vectors of 64 bytes: lane r, byte i of vector v holds, bits upwards,
-//                            inputs 4·v + i, 4·(v + k) + i, 4·(v + 2k) + i …
+//   f16 m[16]         with a minimum
+//   int8 s[n][16]     with sub-scales
+//   int8 t[n][16]     with both
+//   numbers           per 32 inputs, a plane of the low bits and one of the high bits. A plane of k
+//                     bits is k vectors of 64 bytes: lane r, byte i of vector v holds, bits
+//                     upwards, inputs 4·v + i, 4·(v + k) + i, 4·(v + 2k) + i …
+// Where 16 inputs share a scale and there are minima, s and t are nibbles: a byte holds inputs 0…15
+// of 32 in its low one, 16…31 in its high one.
 // A record takes the bytes of 16 stored blocks, and up to 3.6 % more where the file has six-bit
 // scales.
 // Dense types, lines of 64 bytes:

@@ -51,7 +51,7 @@ struct Avx2Ops : PairDots<Avx2Ops> {
     std::memcpy(&both, sums, sizeof(both));
     return _mm256_madd_epi16(pairs, _mm256_set1_epi32(both));
   }
-  static I subtract(I a, int32_t value) { return _mm256_sub_epi32(a, _mm256_set1_epi32(value)); }
+  static I broadcast_i32(int32_t value) { return _mm256_set1_epi32(value); }
 
   static B load_bytes(const uint8_t* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
@@ -71,7 +71,6 @@ struct Avx2Ops : PairDots<Avx2Ops> {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(flip(levels)), v);
   }
 
-  static B zero_bytes() { return _mm256_setzero_si256(); }
   static B maddubs(B u, B s) { return _mm256_maddubs_epi16(u, s); }
   static B add_i16(B a, B b) { return _mm256_add_epi16(a, b); }
   static B add_i32(B a, B b) { return _mm256_add_epi32(a, b); }

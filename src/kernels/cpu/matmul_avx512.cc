@@ -11,9 +11,8 @@ struct Avx512Ops : Avx512Lanes, PairDots<Avx512Ops> {
   static constexpr int kMaxHalvedRows = 8;
   static constexpr int kMaxPairedRows = 0;
   static constexpr int kMaxPairedHalvedRows = 0;
-  using PairDots::exact;
+  using PairDots::start;
 
-  static B zero_bytes() { return _mm512_setzero_si512(); }
   static B maddubs(B u, B s) { return _mm512_maddubs_epi16(u, s); }
   static B add_i16(B a, B b) { return _mm512_add_epi16(a, b); }
   static B add_i32(B a, B b) { return _mm512_add_epi32(a, b); }

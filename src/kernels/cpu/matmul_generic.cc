@@ -103,8 +103,8 @@ struct GenericOps {
   }
 
   template <DType dtype, int kFirst, int kCount, int kRows, int kPanels>
-  static void dots(const uint8_t* planes, int64_t /*panel_bytes*/, const int8_t* x, int64_t stride,
-                   I (&dot)[kPanels][kRows]) {
+  static void add_dots(const uint8_t* planes, int64_t /*panel_bytes*/, const int8_t* x,
+                       int64_t stride, I (&dot)[kPanels][kRows]) {
     static_assert(kPanels == 1);
     int16_t levels[kLanes][4 * kCount];
     unrolled<kCount>([&](auto quad) {
@@ -116,7 +116,7 @@ struct GenericOps {
     for (int r = 0; r < kRows; ++r) {
       const int8_t* inputs = x + r * stride + 4 * kFirst;
       dot[0][r] = each_int([&](int lane) {
-        int32_t acc = 0;
+        int32_t acc = dot[0][r].v[lane];
         for (int i = 0; i < 4 * kCount; ++i) acc += levels[lane][i] * inputs[i];
         return acc;
       });
@@ -124,8 +124,8 @@ struct GenericOps {
   }
 
   template <DType>
-  static const I& exact(const I& dot, int32_t /*sum*/) {
-    return dot;  // NOLINT(bugprone-return-const-ref-from-parameter): dots outlive the call
+  static I start(int32_t /*sum*/) {
+    return each_int([](int) { return 0; });  // add_dots reads levels, not their unsigned form
   }
 };
 

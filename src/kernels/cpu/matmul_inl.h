@@ -9,10 +9,12 @@
 //   F, I, B                     kLanes floats, int32, and 4 bytes of each lane
 //   zero, broadcast, load, load_f16, store, add, mul, fma, to_float, and what matmul_weights_inl.h
 //   asks for
-//   dots<dtype, kFirst, kCount, kRows, kPanels>(planes, panel_bytes, x, stride, dot)
+//   start<dtype>(sum)           what an integer product starts from: minus what the weights'
+//   unsigned
+//                               form will add to it
+//   add_dots<dtype, kFirst, kCount, kRows, kPanels>(planes, panel_bytes, x, stride, dot)
 //                               integer products with inputs 4·kFirst … of a block, 4·kCount of
 //                               them, of rows `stride` apart and panels `panel_bytes` apart
-//   exact<dtype>(dot, sum)      takes off what the weights' unsigned form has added to a product
 #pragma once
 
 #include <algorithm>
@@ -50,19 +52,22 @@ void store_tile(const typename Ops::F* acc, const MatmulArgs& args, int64_t row,
   }
 }
 
-// One block of a type with a scale for all its 32 inputs, or half a block of the others.
+// Half a block of a type whose halves have scales of their own.
 template <class Ops, DType dtype, int kHalf, int kRows, int kPanels>
 void half_terms(const uint8_t* record, int i, int lane, int64_t panel_bytes, const QuantizedRows& x,
                 int64_t b, typename Ops::F (&term)[kPanels][kRows]) {
   typename Ops::I dot[kPanels][kRows];
-  Ops::template dots<dtype, 4 * kHalf, 4, kRows, kPanels>(
+  for (int r = 0; r < kRows; ++r) {
+    const auto start = Ops::template start<dtype>(x.half_sum[(r * x.blocks() + b) * 2 + kHalf]);
+    for (int p = 0; p < kPanels; ++p) dot[p][r] = start;
+  }
+  Ops::template add_dots<dtype, 4 * kHalf, 4, kRows, kPanels>(
       planes_of<dtype>(record, i, lane), panel_bytes, x.values + b * kBlockInputs, x.columns, dot);
   for (int p = 0; p < kPanels; ++p) {
     const auto scale = scale_of<Ops, dtype, kHalf>(record + p * panel_bytes, i, lane);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const int32_t sum = x.half_sum[(r * x.blocks() + b) * 2 + kHalf];
-      const auto number = Ops::to_float(Ops::template exact<dtype>(dot[p][r], sum));
+      const auto number = Ops::to_float(dot[p][r]);
       term[p][r] = kHalf == 0 ? Ops::mul(number, scale) : Ops::fma(number, scale, term[p][r]);
     }
   }
@@ -91,8 +96,12 @@ template <class Ops, DType dtype, int kRows, int kPanels>
 void add_block(const uint8_t* record, int i, int lane, int64_t panel_bytes, const QuantizedRows& x,
                int64_t b, typename Ops::F (&acc)[kPanels][kRows]) {
   typename Ops::I dot[kPanels][kRows];
-  Ops::template dots<dtype, 0, 8, kRows, kPanels>(planes_of<dtype>(record, i, lane), panel_bytes,
-                                                  x.values + b * kBlockInputs, x.columns, dot);
+  for (int r = 0; r < kRows; ++r) {
+    const auto start = Ops::template start<dtype>(x.sum[r * x.blocks() + b]);
+    for (int p = 0; p < kPanels; ++p) dot[p][r] = start;
+  }
+  Ops::template add_dots<dtype, 0, 8, kRows, kPanels>(
+      planes_of<dtype>(record, i, lane), panel_bytes, x.values + b * kBlockInputs, x.columns, dot);
   for (int p = 0; p < kPanels; ++p) {
     const auto scale = scale_of<Ops, dtype, 0>(record + p * panel_bytes, i, lane);
     [[maybe_unused]] typename Ops::F min;
@@ -102,8 +111,8 @@ void add_block(const uint8_t* record, int i, int lane, int64_t panel_bytes, cons
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const int64_t index = r * x.blocks() + b;
-      const auto number = Ops::to_float(Ops::template exact<dtype>(dot[p][r], x.sum[index]));
-      acc[p][r] = Ops::fma(number, Ops::mul(scale, Ops::broadcast(x.scale[index])), acc[p][r]);
+      acc[p][r] = Ops::fma(Ops::to_float(dot[p][r]),
+                           Ops::mul(scale, Ops::broadcast(x.scale[index])), acc[p][r]);
       if constexpr (Quant<dtype>::kType.has_min) {
         acc[p][r] = Ops::fma(min, Ops::broadcast(x.scaled_sum[index]), acc[p][r]);
       }
@@ -155,7 +164,7 @@ void all_rows(const MatmulArgs& args, int64_t panel) {
   static constexpr auto kTiles =
       tile_table<Ops, dtype, kPanels>(std::make_index_sequence<kMaxRows>());
   const int64_t num_tiles = (args.num_rows + kMaxRows - 1) / kMaxRows;
-  constexpr int kLines = kPanels * Quant<dtype>::kBytesPerBlock / 64;
+  constexpr int kLines = (kPanels * Quant<dtype>::kBytesPerBlock + 63) / 64;
   Ahead ahead{panel + kPanels < args.panels.end ? args.weight->panel(panel + kPanels) : args.next,
               0, 0};
   for (int64_t tile = 0; tile < num_tiles; ++tile) {

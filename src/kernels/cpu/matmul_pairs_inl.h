@@ -2,7 +2,7 @@
 // of four. Beside what matmul_weights_inl.h asks for, `Ops` gives
 //   maddubs(u, s)               sums of pairs of products, as int16
 //   add_i16, add_i32, madd_ones(v)      sums of pairs of int16, as int32
-//   zero_bytes, abs_i8, with_sign(x, w), flip_top_bits(v), broadcast_quad(x)
+//   broadcast_i32(value), abs_i8, with_sign(x, w), flip_top_bits(v), broadcast_quad(x)
 #pragma once
 
 #include "kernels/cpu/matmul_weights_inl.h"
@@ -30,19 +30,18 @@ struct PairedWeights {
     });
   }
 
-  B dot(const int8_t* x) const {
+  B add_dot(const int8_t* x, B acc) const {
     if constexpr (kTakenAsSigned<dtype>) {
-      return signed_dot(x);
+      return add_signed_dot(x, acc);
     } else {
-      return unsigned_dot(x);
+      return add_unsigned_dot(x, acc);
     }
   }
 
-  B unsigned_dot(const int8_t* x) const {
+  B add_unsigned_dot(const int8_t* x, B acc) const {
     constexpr int kFit = kPairSums<dtype>;
     static_assert(kFit >= 2);
     constexpr int kGroup = kFit >= kCount ? kCount : kFit >= 4 ? 4 : 2;
-    B acc = Ops::zero_bytes();
 #pragma GCC unroll 8
     for (int i = 0; i < kCount; i += kGroup) {
       B pairs = Ops::maddubs(bytes[i], Ops::broadcast_quad(x + 4 * i));
@@ -50,13 +49,12 @@ struct PairedWeights {
       for (int j = i + 1; j < i + kGroup; ++j) {
         pairs = Ops::add_i16(pairs, Ops::maddubs(bytes[j], Ops::broadcast_quad(x + 4 * j)));
       }
-      acc = i == 0 ? Ops::madd_ones(pairs) : Ops::add_i32(acc, Ops::madd_ones(pairs));
+      acc = Ops::add_i32(acc, Ops::madd_ones(pairs));
     }
     return acc;
   }
 
-  B signed_dot(const int8_t* x) const {
-    B acc = Ops::zero_bytes();
+  B add_signed_dot(const int8_t* x, B acc) const {
 #pragma GCC unroll 8
     for (int i = 0; i < kCount; ++i) {
       const B with_sign = Ops::with_sign(Ops::broadcast_quad(x + 4 * i), bytes[i]);
@@ -68,23 +66,24 @@ struct PairedWeights {
   B bytes[kCount];
 };
 
-// What `Ops` does with them: dots and exact of matmul_inl.h.
+// What `Ops` does with them: start and add_dots of matmul_inl.h.
 template <class Ops>
 struct PairDots {
   template <DType dtype, int kFirst, int kCount, int kRows, int kPanels, class I>
-  static void dots(const uint8_t* planes, int64_t /*panel_bytes*/, const int8_t* x, int64_t stride,
-                   I (&dot)[kPanels][kRows]) {
+  static void add_dots(const uint8_t* planes, int64_t /*panel_bytes*/, const int8_t* x,
+                       int64_t stride, I (&dot)[kPanels][kRows]) {
     static_assert(kPanels == 1);
     const PairedWeights<Ops, dtype, kFirst, kCount> weights(planes);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) dot[0][r] = weights.dot(x + r * stride + 4 * kFirst);
+    for (int r = 0; r < kRows; ++r) {
+      dot[0][r] = weights.add_dot(x + r * stride + 4 * kFirst, dot[0][r]);
+    }
   }
 
-  template <DType dtype, class I>
-  static I exact(I dot, int32_t sum) {
+  template <DType dtype>
+  static auto start(int32_t sum) {
     constexpr int kOffset = Quant<dtype>::kOffset - (kTakenAsSigned<dtype> ? 128 : 0);
-    if constexpr (kOffset == 0) return dot;
-    return Ops::subtract(dot, kOffset * sum);
+    return Ops::broadcast_i32(-kOffset * sum);
   }
 };
 

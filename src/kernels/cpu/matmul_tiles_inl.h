@@ -48,9 +48,9 @@ template <DType dtype>
 void scale_tiles(const QuantizedRows& x, int64_t b, int64_t rows, const uint8_t* record, int i,
                  const int32_t* tiles, __m512* acc) {
   using V = Avx512Lanes;
-  const auto number = [&](int half, int64_t r, const int32_t& sum) {
+  const auto number = [&](int half, int64_t r, int32_t sum) {
     const __m512i dot = _mm512_load_si512(tiles + (half * kTileRows + r) * 16);
-    return V::to_float(V::exact<dtype>(dot, sum));
+    return V::to_float(_mm512_add_epi32(dot, V::start<dtype>(sum)));
   };
   const __m512 scale = scale_of<V, dtype, 0>(record, i, /*lane=*/0);
   if constexpr (Quant<dtype>::kHalved) {

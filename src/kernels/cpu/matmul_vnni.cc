@@ -15,11 +15,8 @@ struct VnniOps : Avx512Lanes {
   static constexpr int kMinPairedRows = 5;
 
   template <DType dtype, int kFirst, int kCount, int kRows, int kPanels>
-  static void dots(const uint8_t* planes, int64_t panel_bytes, const int8_t* x, int64_t stride,
-                   I (&dot)[kPanels][kRows]) {
-    for (int p = 0; p < kPanels; ++p) {
-      for (int r = 0; r < kRows; ++r) dot[p][r] = _mm512_setzero_si512();
-    }
+  static void add_dots(const uint8_t* planes, int64_t panel_bytes, const int8_t* x, int64_t stride,
+                       I (&dot)[kPanels][kRows]) {
     unrolled<kCount>([&](auto i) {
       // Quads q and q + 4 stand in one vector of nibbles.
       constexpr int kQuad = kCount == 8 ? i / 2 + i % 2 * 4 : kFirst + i;

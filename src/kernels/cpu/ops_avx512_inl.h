@@ -3,7 +3,6 @@
 
 #include <immintrin.h>
 
-#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -46,15 +45,11 @@ struct Avx512Lanes {
     std::memcpy(&both, sums, sizeof(both));
     return _mm512_madd_epi16(pairs, _mm512_set1_epi32(both));
   }
-  static I subtract(I a, int32_t value) { return _mm512_sub_epi32(a, _mm512_set1_epi32(value)); }
+  static I broadcast_i32(int32_t value) { return _mm512_set1_epi32(value); }
   // Of products with unsigned weights.
   template <DType dtype>
-  static I exact(I dot, const int32_t& sum) {
-    constexpr auto kOffset = static_cast<unsigned>(Quant<dtype>::kOffset);
-    if constexpr (kOffset == 0) return dot;
-    static_assert(kOffset == 0 || std::has_single_bit(kOffset));
-    return _mm512_sub_epi32(dot,
-                            _mm512_slli_epi32(_mm512_set1_epi32(sum), std::countr_zero(kOffset)));
+  static I start(int32_t sum) {
+    return broadcast_i32(-Quant<dtype>::kOffset * sum);
   }
 
   static B load_bytes(const uint8_t* p) {
