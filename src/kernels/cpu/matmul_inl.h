@@ -9,9 +9,8 @@
 //   F, I, B                     kLanes floats, int32, and 4 bytes of each lane
 //   zero, broadcast, load, load_f16, store, add, mul, fma, to_float, and what matmul_weights_inl.h
 //   asks for
-//   start<dtype>(sum)           what an integer product starts from: minus what the weights'
-//   unsigned
-//                               form will add to it
+//   start<dtype>(sum)           what an integer product starts from: minus what the unsigned form
+//                               of the weights will add to it
 //   add_dots<dtype, kFirst, kCount, kRows, kPanels>(planes, panel_bytes, x, stride, dot)
 //                               integer products with inputs 4·kFirst … of a block, 4·kCount of
 //                               them, of rows `stride` apart and panels `panel_bytes` apart
