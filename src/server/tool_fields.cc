@@ -75,7 +75,9 @@ ToolFields read_tools(JsonFields& fields) {
     fields.refuse("tool_choice", "names \"" + read.choice.function.substr(0, 100) +
                                      "\", which is none of the tools");
   }
-  read.parallel = fields.flag("parallel_tool_calls").value_or(true);
+  // Who names a function wants a call of it, not several.
+  const bool named = read.choice.mode == ToolChoice::Mode::kFunction;
+  read.parallel = fields.flag("parallel_tool_calls").value_or(!named);
   return read;
 }
 

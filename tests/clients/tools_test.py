@@ -92,8 +92,10 @@ class Tools:
         self.assertEqual(choice.finish_reason, "stop")
 
     def test_one_call_at_a_time(self):
-        calls = self.answer("P", parallel_tool_calls=False).message.tool_calls
-        self.assertEqual([call.function.name for call in calls], ["get_weather"])
+        named = {"type": "function", "function": {"name": "get_weather"}}
+        for form in ({"parallel_tool_calls": False}, {"tool_choice": named}):
+            calls = self.answer("P", **form).message.tool_calls
+            self.assertEqual([call.function.name for call in calls], ["get_weather"])
 
     def test_a_call_that_must_be(self):
         for tool_choice in ("required", {"type": "function", "function": {"name": "get_weather"}}):

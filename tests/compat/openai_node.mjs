@@ -63,7 +63,7 @@ test('chat: a schema, read by zod', async () => {
 test('chat: a call that must be, whole and in a stream', async () => {
   const options = {
     model, max_tokens: 100, temperature: 0, tools: [{type: 'function', function: weather}],
-    tool_choice: 'required', messages: [{role: 'user', content: 'What is the weather in Rome?'}]};
+    parallel_tool_calls: false, tool_choice: 'required', messages: [{role: 'user', content: 'What is the weather in Rome?'}]};
   const answer = await client.chat.completions.create(options);
   const [call] = answer.choices[0].message.tool_calls;
   assert.equal(call.function.name, 'get_weather');
