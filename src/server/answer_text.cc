@@ -73,12 +73,6 @@ std::string finish_reason_json(const GenerationFinish& finish) {
   return json_string(finish_reason_name(reason));
 }
 
-std::span<const LoggedToken> told_tokens(const GeneratedChoice& choice) {
-  const std::span<const LoggedToken> tokens(choice.tokens);
-  const bool ended_by_id = choice.finish && choice.finish->event.stop_id && !tokens.empty();
-  return ended_by_id ? tokens.first(tokens.size() - 1) : tokens;
-}
-
 std::string token_text(const Tokenizer* tokenizer, int32_t id) {
   std::string text;
   if (tokenizer != nullptr) append_valid_utf8(tokenizer->token_bytes(id), text);

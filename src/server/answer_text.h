@@ -32,9 +32,6 @@ std::string usage_json(const Usage& usage);
 // Why a choice ended, in OpenAI's words, in quotes.
 std::string finish_reason_json(const GenerationFinish& finish);
 
-// The tokens that an answer's log-probs tell of: without the one that ended it.
-std::span<const LoggedToken> told_tokens(const GeneratedChoice& choice);
-
 // A token for people: its text, with U+FFFD for what is no UTF-8.
 std::string token_text(const Tokenizer* tokenizer, int32_t id);
 

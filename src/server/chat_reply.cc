@@ -9,6 +9,13 @@ namespace {
 
 using Kind = MessageDelta::Kind;
 
+// Without the token that ended it, which is no content.
+std::span<const LoggedToken> told_tokens(const GeneratedChoice& choice) {
+  const std::span<const LoggedToken> tokens(choice.tokens);
+  const bool ended_by_id = choice.finish && choice.finish->event.stop_id && !tokens.empty();
+  return ended_by_id ? tokens.first(tokens.size() - 1) : tokens;
+}
+
 std::string quoted(const char* name, std::string_view text) {
   return "\"" + std::string(name) + "\":" + json_string(text);
 }

@@ -76,6 +76,11 @@ class Completions(serving.TestCase):
             self.assertLessEqual(logprob, 0)
             self.assertEqual(top[token], logprob)
 
+    def test_logprobs_of_the_token_that_ends(self):
+        answer = self.ask(logprobs=1)
+        self.assertEqual(answer.choices[0].finish_reason, "stop")
+        self.assertEqual(len(answer.choices[0].logprobs.tokens), answer.usage.completion_tokens)
+
     def test_logprobs_of_the_prompt(self):
         """As lm-eval reads them: all but the first token have one, and the last one is said."""
         for prompt in ("Say H", list(b"Say H")):

@@ -159,6 +159,7 @@ def handler(upstream, judge):
 def main(description, report, upstream):
     with open(report, "a", encoding="utf-8") as file:
         judge = Judge(Description(description), file)
+        http.server.ThreadingHTTPServer.request_queue_size = 64  # clients come many at a time
         server = http.server.ThreadingHTTPServer(
             ("127.0.0.1", 0), handler(urllib.parse.urlsplit(upstream).netloc, judge))
         server.daemon_threads = True
