@@ -1,5 +1,6 @@
 #include "server/chat_reply.h"
 
+#include <span>
 #include <utility>
 
 #include "server/logprobs_json.h"

@@ -65,7 +65,7 @@ std::string CompletionReply::logprobs_of(const GeneratedChoice& choice,
     }
     told.logprobs.add(first_choice.prompt_tokens);
   }
-  // The token that ended it too, as vLLM does: lm-evaluation-harness counts on one after the prompt's.
+  // The token that ended it too, as vLLM does: lm-eval counts on one token after the prompt.
   told.logprobs.add(choice.tokens);
   // A token's bytes need not be UTF-8 that a dump takes; names are.
   return told.logprobs.take().dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
