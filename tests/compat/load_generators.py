@@ -86,7 +86,7 @@ def guidellm():
     outcome = Outcome("guidellm", environments.version(python, "guidellm"),
                       "synthetic chats, 4 at a time and as many as there are")
     with ServedModel() as url:
-        for profile in ("kind=concurrent,streams=4", "kind=throughput"):
+        for profile in ("kind=concurrent,streams=4", "kind=throughput,max_concurrency=32"):
             out = FOLDER / "guidellm.json"
             out.unlink(missing_ok=True)
             said = subprocess.run(

@@ -8,6 +8,7 @@ import time
 import unittest
 
 sys.dont_write_bytecode = True
+import overload_test  # noqa: E402
 import server_process  # noqa: E402
 from server_process import eventually  # noqa: E402
 
@@ -96,6 +97,23 @@ class Memory(server_process.TestCase):
             return server.get("/health").status == 200
         except OSError:
             return False
+
+
+class Leaving(overload_test.TestCase):
+    options = ("--kv-tokens", 4 * overload_test.CONTEXT)
+
+    def test_memory_comes_back(self):
+        def many():
+            with self.held(self.server, 30, {**overload_test.ENDLESS, "stream": True}):
+                pass
+            with self.held(self.server, 4, overload_test.LONG_PROMPT):
+                pass
+            self.assert_empty(self.server)
+            return self.server.rss_anon_bytes()
+
+        many()
+        settled = many()
+        self.assertLess(many() - settled, 32 << 20)
 
 
 if __name__ == "__main__":

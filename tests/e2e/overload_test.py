@@ -157,19 +157,6 @@ class Leaving(TestCase):
             eventually(connection.ended, "its connection is cut")
             self.assertNotIn(b"[DONE]", connection.unread)
 
-    def test_memory_comes_back(self):
-        def many():
-            with self.held(self.server, 30, {**ENDLESS, "stream": True}):
-                pass
-            with self.held(self.server, 4, LONG_PROMPT):
-                pass
-            self.assert_empty(self.server)
-            return self.server.rss_anon_bytes()
-
-        many()
-        settled = many()
-        self.assertLess(many() - settled, 32 << 20)
-
 
 class Stuck(TestCase):
     options = ("--stuck-seconds", 0.02, "--kv-tokens", 2 * CONTEXT)
