@@ -8,6 +8,7 @@ import time
 import unittest
 
 sys.dont_write_bytecode = True
+import abuse_text_test  # noqa: E402
 import overload_test  # noqa: E402
 import server_process  # noqa: E402
 from server_process import eventually  # noqa: E402
@@ -97,6 +98,15 @@ class Memory(server_process.TestCase):
             return server.get("/health").status == 200
         except OSError:
             return False
+
+
+class Grammars(server_process.TestCase):
+    def test_what_is_compiled_and_refused_leaves_little(self):
+        before = self.server.rss_anon_bytes()
+        for fields in abuse_text_test.GRAMMARS.values():
+            body = fields if isinstance(fields, str) else {"prompt": "a", "max_tokens": 2, **fields}
+            self.assertIn(self.server.post("/v1/completions", body).status, (200, 400))
+        self.assertLess(self.server.rss_anon_bytes() - before, 256 << 20)
 
 
 class Leaving(overload_test.TestCase):
