@@ -205,7 +205,7 @@ Router Serving::routes() {
 // What a reader of the log wants to know of what is running, then where.
 void Serving::tell_ready() const {
   const ModelFiles& files = loaded_.model->files();
-  const EngineStats stats = engine_->stats();
+  const EngineStats stats = engine_thread_->snapshot().engine;  // the engine is its thread's now
   log(LogLevel::kInfo, "model",
       {{"path", loaded_.path},
        {"architecture", loaded_.model->descriptor().architecture},

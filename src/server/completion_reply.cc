@@ -11,6 +11,7 @@ std::string ids_json(const std::vector<int32_t>& ids) {
 
 std::vector<int32_t> ids_of(const GeneratedChoice& choice) {
   std::vector<int32_t> ids;
+  ids.reserve(choice.tokens.size());
   for (const LoggedToken& token : choice.tokens) ids.push_back(token.id);
   return ids;
 }

@@ -49,7 +49,7 @@ class GenerationListener {
   virtual void on_accepted() = 0;                    // all requests wait for a place now
   virtual void on_rejected(const Error& error) = 0;  // a field is out of its limits
   virtual void on_started(const GenerationStart& /*start*/) {}
-  virtual void on_prompt_token(GenerationPromptToken /*token*/) {}
+  virtual void on_prompt_token(GenerationPromptToken&& /*token*/) {}
   virtual void on_token(GenerationToken token) = 0;
   virtual void on_finish(GenerationFinish finish) = 0;
   // The events of one engine step (or less) have all been told: the moment to write.

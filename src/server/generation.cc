@@ -80,7 +80,7 @@ void Generation::on_started(const GenerationStart& start) {
   prompt.cached_tokens = start.cached_tokens;
 }
 
-void Generation::on_prompt_token(GenerationPromptToken token) {
+void Generation::on_prompt_token(GenerationPromptToken&& token) {
   choices_[token.choice].told.prompt_tokens.push_back(
       {token.token_id, token.logprob, std::move(token.top)});
 }

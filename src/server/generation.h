@@ -78,7 +78,7 @@ class Generation final : public GenerationListener,
   void on_accepted() override { accepted_ = true; }
   void on_rejected(const Error& error) override;
   void on_started(const GenerationStart& start) override;
-  void on_prompt_token(GenerationPromptToken token) override;
+  void on_prompt_token(GenerationPromptToken&& token) override;
   void on_token(GenerationToken token) override;
   void on_finish(GenerationFinish finish) override;
   void on_step_end() override;
