@@ -73,6 +73,13 @@ std::string finish_reason_json(const GenerationFinish& finish) {
   return json_string(finish_reason_name(reason));
 }
 
+std::vector<int32_t> ids_of(const GeneratedChoice& choice) {
+  std::vector<int32_t> ids;
+  ids.reserve(choice.tokens.size());
+  for (const LoggedToken& token : choice.tokens) ids.push_back(token.id);
+  return ids;
+}
+
 std::string token_text(const Tokenizer* tokenizer, int32_t id) {
   std::string text;
   if (tokenizer != nullptr) append_valid_utf8(tokenizer->token_bytes(id), text);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "server/generation.h"
 
@@ -28,6 +29,9 @@ struct AnswerHead {
 
 // {"prompt_tokens":…,…}
 std::string usage_json(const Usage& usage);
+
+// What came since the last event, or all of it.
+std::vector<int32_t> ids_of(const GeneratedChoice& choice);
 
 // Why a choice ended, in OpenAI's words, in quotes.
 std::string finish_reason_json(const GenerationFinish& finish);

@@ -156,9 +156,7 @@ std::string ChatReply::logprobs_of(const GeneratedChoice& choice) const {
 
 std::string ChatReply::token_ids_of(const GeneratedChoice& choice) const {
   if (!form_.answer.return_token_ids || choice.tokens.empty()) return {};
-  OrderedJson ids = OrderedJson::array();
-  for (const LoggedToken& token : choice.tokens) ids.push_back(token.id);
-  return ",\"token_ids\":" + ids.dump();
+  return ",\"token_ids\":" + OrderedJson(ids_of(choice)).dump();
 }
 
 }  // namespace forerun

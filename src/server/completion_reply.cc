@@ -9,13 +9,6 @@ std::string ids_json(const std::vector<int32_t>& ids) {
   return OrderedJson(ids).dump();
 }
 
-std::vector<int32_t> ids_of(const GeneratedChoice& choice) {
-  std::vector<int32_t> ids;
-  ids.reserve(choice.tokens.size());
-  for (const LoggedToken& token : choice.tokens) ids.push_back(token.id);
-  return ids;
-}
-
 }  // namespace
 
 CompletionReply::CompletionReply(const Tokenizer* tokenizer, CompletionForm form)

@@ -183,7 +183,7 @@ Conclusion prepare(ModelService& service, const HttpRequest& request) {
 }  // namespace
 
 void add_embedding_routes(Router& router, ModelService& service) {
-  router.add({"POST", "/v1/embeddings", Access::kUser, [&service](ExchangePtr exchange) {
+  router.add({"POST", "/v1/embeddings", Access::kUser, [&service](const ExchangePtr& exchange) {
                 if (service.embedding == nullptr) {
                   return exchange->reply(to_response(
                       {400,
@@ -191,7 +191,7 @@ void add_embedding_routes(Router& router, ModelService& service) {
                        "model",
                        {}}));
                 }
-                on_worker(service, std::move(exchange), [&service](const HttpRequest& request) {
+                on_worker(service, exchange, [&service](const HttpRequest& request) {
                   return prepare(service, request);
                 });
               }});

@@ -109,7 +109,7 @@ Checked<GenerationPlan> plan_generate(const ModelService& service, const HttpReq
 
 // Ends what runs under a name, or everything that came with the caller's key. What was generated
 // is told to whoever asked for it.
-void abort(ModelService& service, ExchangePtr exchange) {
+void abort(ModelService& service, const ExchangePtr& exchange) {
   Checked<OrderedJson> body = parse_body(exchange->request().body);
   if (const auto* error = std::get_if<RequestError>(&body)) {
     return exchange->reply(to_response(*error));
@@ -129,7 +129,7 @@ void abort(ModelService& service, ExchangePtr exchange) {
 void add_generate_routes(Router& router, ModelService& service) {
   router.add({"POST", "/generate", Access::kUser, generate_by_plan(service, plan_generate)});
   router.add({"POST", "/abort_request", Access::kUser,
-              [&service](ExchangePtr exchange) { abort(service, std::move(exchange)); }});
+              [&service](const ExchangePtr& exchange) { abort(service, exchange); }});
 }
 
 }  // namespace forerun

@@ -57,8 +57,7 @@ void GenerateReply::piece(const GeneratedChoice& choice, std::string& events) {
 
 OrderedJson GenerateReply::choice_json(const GeneratedChoice& choice,
                                        const GeneratedChoice& first) const {
-  std::vector<int32_t> ids;
-  for (const LoggedToken& token : choice.tokens) ids.push_back(token.id);
+  const std::vector<int32_t> ids = ids_of(choice);
   OrderedJson info = {{"id", form_.ids[choice.prompt]},
                       {"finish_reason", finish_reason(choice)},
                       {"prompt_tokens", form_.prompts[choice.prompt].size()},

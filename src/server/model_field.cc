@@ -18,7 +18,7 @@ RequestError model_not_found(const ServerOptions& options, const std::string& na
 }
 
 std::string read_model(JsonFields& fields, const ServerOptions& options) {
-  const std::string name = fields.text("model").value_or("");
+  std::string name = fields.text("model").value_or("");
   if (name.empty()) return options.model_names.empty() ? "" : options.model_names.front();
   if (!is_served(options, name)) fields.refuse_with(model_not_found(options, name));
   return name;

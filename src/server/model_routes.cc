@@ -21,6 +21,7 @@ OrderedJson model_json(const ModelService& service, const std::string& name) {
 // What the embedding endpoint serves is a model too.
 std::vector<std::pair<std::string, OrderedJson>> all_models(const ModelService& service) {
   std::vector<std::pair<std::string, OrderedJson>> models;
+  models.reserve(service.options.model_names.size() + 1);
   for (const std::string& name : service.options.model_names) {
     models.emplace_back(name, model_json(service, name));
   }

@@ -36,12 +36,12 @@ Conclusion conclude(ModelService& service, const HttpRequest& request,
   if (auto* error = std::get_if<RequestError>(&made)) return refuse(std::move(*error));
   // std::function wants to be copyable.
   const auto value = std::make_shared<T>(std::move(std::get<T>(made)));
-  return [value, use](ExchangePtr exchange) { use(std::move(exchange), std::move(*value)); };
+  return [value, use](const ExchangePtr& exchange) { use(exchange, std::move(*value)); };
 }
 
 }  // namespace
 
-void on_worker(ModelService& service, ExchangePtr exchange,
+void on_worker(ModelService& service, const ExchangePtr& exchange,
                std::function<Conclusion(const HttpRequest&)> work) {
   // Whoever drops the last reference to an exchange must be the I/O thread: the job gives its own
   // away before it ends.
@@ -56,8 +56,8 @@ void on_worker(ModelService& service, ExchangePtr exchange,
 }
 
 Handler answer_on_worker(ModelService& service, MakeAnswer make) {
-  return [&service, make](ExchangePtr exchange) {
-    on_worker(service, std::move(exchange), [&service, make](const HttpRequest& request) {
+  return [&service, make](const ExchangePtr& exchange) {
+    on_worker(service, exchange, [&service, make](const HttpRequest& request) {
       return conclude(service, request, make, [](const ExchangePtr& to, std::string body) {
         HttpResponse response;
         response.body = std::move(body);
@@ -68,9 +68,9 @@ Handler answer_on_worker(ModelService& service, MakeAnswer make) {
 }
 
 Handler generate_by_plan(ModelService& service, MakePlan make) {
-  return [&service, make](ExchangePtr exchange) {
+  return [&service, make](const ExchangePtr& exchange) {
     const double arrival = now_seconds();
-    on_worker(service, std::move(exchange), [&service, make, arrival](const HttpRequest& request) {
+    on_worker(service, exchange, [&service, make, arrival](const HttpRequest& request) {
       return conclude(service, request, make,
                       [&service, arrival](ExchangePtr to, GenerationPlan plan) {
                         Generation::start(service, std::move(to), std::move(plan), arrival);

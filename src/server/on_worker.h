@@ -14,7 +14,7 @@ using Conclusion = std::function<void(ExchangePtr)>;
 
 // Gives `work` to a worker, and what it returns to the I/O thread; a 429 where no worker has time.
 // The exchange itself never leaves the I/O thread's hands, only its request is read.
-void on_worker(ModelService& service, ExchangePtr exchange,
+void on_worker(ModelService& service, const ExchangePtr& exchange,
                std::function<Conclusion(const HttpRequest&)> work);
 
 // Replies with what a worker makes of a body: a JSON text, or why there is none.
