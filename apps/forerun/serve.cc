@@ -276,13 +276,13 @@ void Serving::drain() {
 }
 
 int Serving::run() {
+  // First of all, so that nobody waits for a model to learn that the port is taken.
+  const Status listens = server_.listen(options_.access_log ? AccessLog(log_access) : AccessLog());
+  if (!listens.ok()) return failed(listens.error());
   if (const Status status = load(); !status.ok()) return failed(status.error());
   start_service();
   end_answer_on_signals();
-  const AccessLog access_log = options_.access_log ? AccessLog(log_access) : AccessLog();
-  if (const Status status = server_.serve(routes(), access_log); !status.ok()) {
-    return failed(status.error());
-  }
+  server_.serve(routes());
   tell_ready();
   watch();
   drain();

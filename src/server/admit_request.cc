@@ -41,9 +41,8 @@ HttpResponse no_such_method(const HttpRequest& request, const std::string& metho
   return response;
 }
 
-HttpResponse refuse_while_draining() {
-  HttpResponse response =
-      error_response(503, "The server is shutting down and takes no more requests.");
+HttpResponse refuse_for_now(const std::string& sentence) {
+  HttpResponse response = error_response(503, sentence);
   response.headers.emplace_back("Retry-After", "1");
   return response;
 }
@@ -52,6 +51,9 @@ HttpResponse refuse_while_draining() {
 
 std::variant<const Route*, HttpResponse> admit_request(const Admission& admission,
                                                        HttpRequest& request) {
+  if (admission.phase == ServerPhase::kLoading) {
+    return refuse_for_now("The server is still loading its model.");
+  }
   Router::Match match = admission.router.match(request.method, request.path);
   const std::string methods =
       match.allowed_methods + (match.allowed_methods.empty() ? "" : ", ") + "OPTIONS";
@@ -70,7 +72,9 @@ std::variant<const Route*, HttpResponse> admit_request(const Admission& admissio
   }
   if (match.route == nullptr) return no_such_method(request, methods);
   // Health is asked for until the end, and says that no more requests are taken.
-  if (admission.draining && access != Access::kOpen) return refuse_while_draining();
+  if (admission.phase == ServerPhase::kDraining && access != Access::kOpen) {
+    return refuse_for_now("The server is shutting down and takes no more requests.");
+  }
   request.salt = admission.keys.salt(request.headers);
   request.path_parameters = std::move(match.path_parameters);
   return match.route;

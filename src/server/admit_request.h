@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <variant>
 
 #include "server/api_keys.h"
@@ -9,12 +10,18 @@
 
 namespace forerun {
 
+enum class ServerPhase : uint8_t {
+  kLoading,   // nothing can be answered yet
+  kServing,
+  kDraining,  // open paths only
+};
+
 // What is decided of a request by its head alone, before a byte of its body is taken.
 struct Admission {
   const Router& router;
   const ApiKeys& keys;
   const Cors& cors;
-  bool draining = false;
+  ServerPhase phase = ServerPhase::kServing;
 };
 
 // The route that answers, with the request's salt and path parameters set; or the answer of one

@@ -117,7 +117,7 @@ void Connection::read_request() {
 // False: it has been answered.
 bool Connection::admit_head() {
   HttpRequest& request = reader_->request();
-  const Admission admission = {service_.router, service_.keys, service_.cors, service_.draining};
+  const Admission admission = {service_.router, service_.keys, service_.cors, service_.phase};
   auto admitted = admit_request(admission, request);
   if (auto* refusal = std::get_if<HttpResponse>(&admitted)) {
     reject(std::move(*refusal));

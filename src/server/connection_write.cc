@@ -34,7 +34,7 @@ std::string chunk_size_line(size_t bytes) {
 }  // namespace
 
 void Connection::send_head(const HttpResponse& response) {
-  if (service_.draining || !answer_->keep_alive) close_after_ = true;
+  if (service_.phase == ServerPhase::kDraining || !answer_->keep_alive) close_after_ = true;
   answer_->status = response.status;
   const ResponseHead::Body body = body_kind(*answer_);
   if (body == ResponseHead::Body::kUntilClose) close_after_ = true;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "server/access_record.h"
+#include "server/admit_request.h"
 #include "server/api_keys.h"
 #include "server/body_budget.h"
 #include "server/connection_set.h"
@@ -31,7 +32,7 @@ struct HttpService {
   AccessLog access_log;
   const std::shared_ptr<BodyBudget> body_budget =
       std::make_shared<BodyBudget>(options.max_bodies_bytes);
-  bool draining = false;
+  ServerPhase phase = ServerPhase::kLoading;
   // From a request's head to the last byte of its answer.
   std::atomic<int> requests_in_hand = 0;
 

@@ -90,10 +90,9 @@ PostToIo Server::post_to_io() const {
   return state_->service.post;
 }
 
-Status Server::serve(Router router, AccessLog access_log) {
-  CHECK(!state_->thread.joinable(), "a server serves once");
+Status Server::listen(AccessLog access_log) {
+  CHECK(!state_->thread.joinable(), "a server listens once");
   HttpService& service = state_->service;
-  service.router = std::move(router);
   service.access_log = std::move(access_log);
   allow_files(service.options.max_connections + kOtherFiles);
   if (Status status = state_->listen(); !status.ok()) return status;
@@ -103,6 +102,14 @@ Status Server::serve(Router router, AccessLog access_log) {
     loop->run();
   });
   return {};
+}
+
+void Server::serve(Router router) {
+  state_->service.post([service = &state_->service, router = std::move(router)]() mutable {
+    CHECK(service->phase == ServerPhase::kLoading, "a server serves once");
+    service->router = std::move(router);
+    service->phase = ServerPhase::kServing;
+  });
 }
 
 int Server::port() const {
@@ -116,7 +123,7 @@ std::string Server::url() const {
 }
 
 void Server::drain() {
-  state_->service.post([service = &state_->service] { service->draining = true; });
+  state_->service.post([service = &state_->service] { service->phase = ServerPhase::kDraining; });
 }
 
 int Server::requests_in_hand() const {

@@ -18,12 +18,15 @@ class Server final {
   explicit Server(const ServerOptions& options);
   ~Server();  // stop()
 
-  // To the I/O thread. Jobs wait for serve(); after stop() they are let go unrun. Outlives the
+  // To the I/O thread. Jobs wait for listen(); after stop() they are let go unrun. Outlives the
   // server.
   PostToIo post_to_io() const;
 
-  // Listens and returns. An Error: the host has no address, or the port is in use. Once.
-  Status serve(Router router, AccessLog access_log = {});
+  // Takes connections from now on, and returns; requests get a 503 until serve(). An Error: the host
+  // has no address, or the port is in use. Once.
+  Status listen(AccessLog access_log = {});
+  // From now on requests are answered, by `router`. Once, after listen().
+  void serve(Router router);
 
   int port() const;         // that it listens at
   std::string url() const;  // "http://127.0.0.1:8000"

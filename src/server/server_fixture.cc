@@ -176,11 +176,12 @@ TestServer::TestServer(const ServerOptions& options) {
   ServerOptions any_port = options;
   any_port.port = 0;
   server = std::make_unique<Server>(any_port);
-  const Status status = server->serve(routes(), [this](const AccessRecord& record) {
+  const Status status = server->listen([this](const AccessRecord& record) {
     const std::lock_guard lock(mutex_);
     records_.push_back(record);
   });
   EXPECT_TRUE(status.ok()) << (status.ok() ? "" : status.error().message);
+  server->serve(routes());
 }
 
 TestServer::~TestServer() {

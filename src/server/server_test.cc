@@ -26,12 +26,31 @@ TEST(Server, FindsAFreePortAndTellsIt) {
   EXPECT_EQ(RawClient(server.port()).get("/open").status, 200);
 }
 
+TEST(Server, AnswersNothingBeforeItServes) {
+  ServerOptions options = with_keys();
+  options.port = 0;
+  Server server(options);
+  ASSERT_TRUE(server.listen().ok());
+  RawClient client(server.port());
+  for (const char* path : {"/open", "/nowhere"}) {
+    const ClientAnswer answer = client.get(path);
+    EXPECT_EQ(answer.status, 503) << path;
+    EXPECT_EQ(answer.header("Retry-After"), "1");
+    EXPECT_NE(answer.body.find("loading"), std::string::npos) << answer.body;
+  }
+  Router router;
+  router.add({"GET", "/open", Access::kOpen,
+              [](const ExchangePtr& exchange) { exchange->reply({.body = "{}"}); }});
+  server.serve(std::move(router));
+  EXPECT_EQ(RawClient(server.port()).get("/open").status, 200);
+}
+
 TEST(Server, SaysThatAPortIsInUse) {
   TestServer first;
   ServerOptions options;
   options.port = first.port();
   Server second(options);
-  const Status status = second.serve({});
+  const Status status = second.listen();
   ASSERT_FALSE(status.ok());
   EXPECT_NE(status.error().message.find("in use"), std::string::npos) << status.error().message;
 }
@@ -41,7 +60,7 @@ TEST(Server, SaysThatAHostHasNoAddress) {
   options.port = 0;
   for (const char* host : {"no.such.host.invalid", "192.0.2.1", "not a name"}) {
     options.host = host;
-    const Status status = Server(options).serve({});
+    const Status status = Server(options).listen();
     ASSERT_FALSE(status.ok()) << host;
     EXPECT_NE(status.error().message.find(host), std::string::npos) << status.error().message;
   }
