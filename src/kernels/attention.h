@@ -35,6 +35,7 @@ constexpr int64_t pages_for(int64_t tokens) {
 constexpr int kPartitionTokens = 256;
 constexpr int kRunPartitions = 4;
 constexpr int kPagesPerPartition = kPartitionTokens / kPageTokens;
+constexpr int kPagesFetchedAhead = 2;
 // Query rows (tokens × grouped heads) that share one pass over the keys.
 constexpr int kMaxQueryRows = 24;
 
@@ -96,6 +97,9 @@ struct AttentionPass {
   int64_t last[kMaxQueryRows];
   const uint8_t* key_pages[kPagesPerPartition];  // this head's part; absent pages are not read
   const uint8_t* value_pages[kPagesPerPartition];
+  // The first key pages of this thread's next pass, or null: fetched towards the end of this one. A
+  // hint; nothing there is read.
+  const uint8_t* next_pages[kPagesFetchedAhead] = {};
   float maximum[kMaxQueryRows];  // results
   float sum[kMaxQueryRows];
   float* out[kMaxQueryRows];   // [padded head_dim] each

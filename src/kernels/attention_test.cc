@@ -149,6 +149,7 @@ Row make_row(int64_t head_dim, int64_t first, int64_t last, Random& random) {
 }
 
 constexpr float kGuard = 4321.0f;
+const auto* const kNoMemory = reinterpret_cast<const uint8_t*>(uintptr_t{4096});
 
 // The results of one pass, each with a guard behind it, and scratch of exactly the stated size.
 // Borrows the rows.
@@ -169,6 +170,8 @@ class Pass final {
       args_.out[r] = outs_[r].data();
     }
     for (int page = 0; page < kPagesPerPartition; ++page) set_page(context, rows, page);
+    // A hint that leads nowhere: reading there would be a fault.
+    std::fill(std::begin(args_.next_pages), std::end(args_.next_pages), kNoMemory);
     const auto address = reinterpret_cast<uintptr_t>(scratch_.data());
     args_.scratch = scratch_.data() + (64 - address % 64) % 64;
   }

@@ -8,6 +8,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -107,6 +108,7 @@ void bench_attention(benchmark::State& state, Isa isa, KvType type, int num_rows
   const AttentionOps& ops = kernel_table(isa).attention(type);
   const int64_t head_bytes = page_head_bytes(type, kHeadDim);
   Buffer pages(2 * head_bytes * kPagesPerPartition * num_partitions);
+  std::memset(pages.data(), 1, pages.size_bytes());  // memory never written to is one page of zeros
   Buffer scratch(attention_scratch_bytes(kHeadDim));
   std::vector<float> query(kHeadDim, 0.01f);
   std::vector<float> out(kMaxQueryRows * kHeadDim);

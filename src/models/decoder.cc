@@ -427,7 +427,10 @@ class Decoder::Region {
 
   void attend(int layer) {
     const Range units = plan(layer).units_of(member_);
-    for (int64_t i = units.begin; i < units.end; ++i) attend_unit(layer, plan(layer).unit(i));
+    for (int64_t i = units.begin; i < units.end; ++i) {
+      const bool is_last = i + 1 == units.end;
+      attend_unit(layer, plan(layer).unit(i), is_last ? nullptr : &plan(layer).unit(i + 1));
+    }
   }
 
   // The row of the step and the head of a group's query row.
@@ -461,7 +464,8 @@ class Decoder::Region {
     row.run = {};
   }
 
-  void attend_unit(int layer, const AttentionUnit& unit) {
+  // `next`: the unit that follows, or null.
+  void attend_unit(int layer, const AttentionUnit& unit, const AttentionUnit* next) {
     const int64_t padded = padded_head_dim(model_.head_dim);
     const bool is_partial = unit.partial >= 0;
     AttentionPass pass;
@@ -483,6 +487,11 @@ class Decoder::Region {
     for (int32_t p = unit.partition_begin; p < unit.partition_end; ++p) {
       pass.partition_begin = int64_t{p} * kPartitionTokens;
       find_pages(layer, unit, pass);
+      if (p + 1 < unit.partition_end) {
+        find_next_pages(layer, unit, p + 1, pass);
+      } else if (next != nullptr) {
+        find_next_pages(layer, *next, next->partition_begin, pass);
+      }
       d_.attention_->pass(pass);
       for (int r = 0; r < unit.num_queries; ++r) {
         fold(folds[r], p, {pass.maximum[r], pass.sum[r]}, pass.out[r]);
@@ -522,6 +531,22 @@ class Decoder::Region {
       } else {
         gather_page(layer, unit, first_page + i, i, pass);
       }
+    }
+  }
+
+  // Where a pass over `partition` will begin to read. A tree's last pages, which are gathered, may
+  // be guessed wrong.
+  void find_next_pages(int layer, const AttentionUnit& unit, int32_t partition,
+                       AttentionPass& pass) {
+    const RowGroup& group = d_.input_->groups[unit.group];
+    const int64_t row = query_token(unit.group, unit.query_begin);
+    const int64_t first =
+        std::max(plan(layer).first_seen(d_.positions_[row]), int64_t{partition} * kPartitionTokens);
+    for (int i = 0; i < kPagesFetchedAhead; ++i) {
+      const size_t page = first / kPageTokens + i;
+      const bool is_there = page < group.pages.size();
+      pass.next_pages[i] =
+          is_there ? d_.pool_->keys(group.pages[page], layer, unit.kv_head) : nullptr;
     }
   }
 

@@ -39,7 +39,7 @@ struct Bf16Dot {
   // many independent sums as an instruction takes cycles.
   template <int kRows, int kPages>
   static void score_rows(const uint16_t* q, int64_t head_dim, const uint8_t* const* pages,
-                         float* scores) {
+                         const uint8_t* const* ahead, float* scores) {
     __m512 acc[kPages][2][kRows];
     for (int p = 0; p < kPages; ++p) {
       for (int r = 0; r < kRows; ++r) acc[p][0][r] = acc[p][1][r] = _mm512_setzero_ps();
@@ -49,6 +49,7 @@ struct Bf16Dot {
       for (int p = 0; p < kPages; ++p) {
         keys[p][0] = load(pages[p] + pair * 128);
         keys[p][1] = load(pages[p] + pair * 128 + 64);
+        fetch(ahead[p] + pair * 128, 128);
       }
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
@@ -70,12 +71,13 @@ struct Bf16Dot {
 
   template <int kPages>
   static void score_pages(const uint16_t* q, int num_rows, int64_t head_dim,
-                          const uint8_t* const* pages, float* scores) {
+                          const uint8_t* const* pages, const uint8_t* const* ahead, float* scores) {
     constexpr int kMostRows = 12 / kPages;
     int r = 0;
     const auto take = [&]<int kRows>() {
       for (; r + kRows <= num_rows; r += kRows) {
-        score_rows<kRows, kPages>(q + r * head_dim, head_dim, pages, scores + r * kPartitionTokens);
+        score_rows<kRows, kPages>(q + r * head_dim, head_dim, pages, r == 0 ? ahead : pages,
+                                  scores + r * kPartitionTokens);
       }
     };
     take.template operator()<kMostRows>();
@@ -86,18 +88,19 @@ struct Bf16Dot {
 
   static int64_t pages_together(int num_rows) { return num_rows <= 6 ? 2 : 1; }
   static void scores(const uint16_t* q, int num_rows, int64_t head_dim, const uint8_t* const* pages,
-                     int64_t num_pages, uint16_t* /*scratch*/, float* scores) {
+                     int64_t num_pages, const uint8_t* const* ahead, uint16_t* /*scratch*/,
+                     float* scores) {
     if (num_pages == 2) {
-      score_pages<2>(q, num_rows, head_dim, pages, scores);
+      score_pages<2>(q, num_rows, head_dim, pages, ahead, scores);
     } else {
-      score_pages<1>(q, num_rows, head_dim, pages, scores);
+      score_pages<1>(q, num_rows, head_dim, pages, ahead, scores);
     }
   }
 
   // Rows by 64 dimensions. Six rows take 24 registers.
   template <int kRows, int kVectors>
   static void accumulate_rows(const uint16_t* p, int64_t head_dim, const uint8_t* values,
-                              float* const* out, int64_t d) {
+                              const uint8_t* ahead, float* const* out, int64_t d) {
     __m512 acc[kRows][kVectors];
     for (int r = 0; r < kRows; ++r) {
       for (int c = 0; c < kVectors; ++c) acc[r][c] = _mm512_loadu_ps(out[r] + d + 16 * c);
@@ -106,6 +109,7 @@ struct Bf16Dot {
       const uint8_t* row = values + (pair * head_dim + d) * 4;
       __m512bh value[kVectors];
       for (int c = 0; c < kVectors; ++c) value[c] = load(row + 64 * c);
+      fetch(ahead + (pair * head_dim + d) * 4, 64 * kVectors);
 #pragma GCC unroll 6
       for (int r = 0; r < kRows; ++r) {
         const __m512bh weight = broadcast(p + r * kWeightStride<Bf16Dot> + 2 * pair);
@@ -121,26 +125,22 @@ struct Bf16Dot {
 
   template <int kVectors>
   static void accumulate_columns(const uint16_t* p, int num_rows, int64_t head_dim,
-                                 const uint8_t* values, float* const* out, int64_t d) {
-    int r = 0;
-    for (; r + 6 <= num_rows; r += 6) {
-      accumulate_rows<6, kVectors>(p + r * kWeightStride<Bf16Dot>, head_dim, values, out + r, d);
-    }
-    for (; r + 3 <= num_rows; r += 3) {
-      accumulate_rows<3, kVectors>(p + r * kWeightStride<Bf16Dot>, head_dim, values, out + r, d);
-    }
-    for (; r < num_rows; ++r) {
-      accumulate_rows<1, kVectors>(p + r * kWeightStride<Bf16Dot>, head_dim, values, out + r, d);
-    }
+                                 const uint8_t* values, const uint8_t* ahead, float* const* out,
+                                 int64_t d) {
+    take_rows<6, 3, 1>(num_rows, [&]<int kRows>(int r) {
+      accumulate_rows<kRows, kVectors>(p + r * kWeightStride<Bf16Dot>, head_dim, values,
+                                       r == 0 ? ahead : values, out + r, d);
+    });
   }
 
   static void accumulate(const uint16_t* p, int num_rows, int64_t head_dim, const uint8_t* values,
-                         uint16_t* /*scratch*/, float* const* out) {
+                         const uint8_t* ahead, uint16_t* /*scratch*/, float* const* out) {
     int64_t d = 0;
     for (; d + 64 <= head_dim; d += 64) {
-      accumulate_columns<4>(p, num_rows, head_dim, values, out, d);
+      accumulate_columns<4>(p, num_rows, head_dim, values, ahead, out, d);
     }
-    for (; d < head_dim; d += 16) accumulate_columns<1>(p, num_rows, head_dim, values, out, d);
+    for (; d < head_dim; d += 16)
+      accumulate_columns<1>(p, num_rows, head_dim, values, ahead, out, d);
   }
 };
 

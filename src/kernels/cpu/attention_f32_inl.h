@@ -37,8 +37,15 @@ struct F32Dot {
     const auto* halves = reinterpret_cast<const uint16_t*>(page) + i;
     return type == KvType::kF16 ? F32x16::load_f16(halves) : F32x16::load_bf16(halves);
   }
-  static void convert_keys(const uint8_t* page, int64_t head_dim, float* out) {
+  // The line of `ahead` that stands where 16 elements of the page being read do.
+  static void fetch_line(const uint8_t* ahead, int64_t i) {
+    const int64_t offset = i * element_bytes(type);
+    if (offset % 64 == 0) fetch(ahead + offset, 64);
+  }
+  static void convert_keys(const uint8_t* page, const uint8_t* ahead, int64_t head_dim,
+                           float* out) {
     for (int64_t i = 0; i < kPageTokens * head_dim; i += 16) {
+      fetch_line(ahead, i);
       if constexpr (type == KvType::kInt8) {
         (F32x16::load_u8(page + i) - F32x16::broadcast(128.0f)).store(out + i);
       } else {
@@ -46,8 +53,10 @@ struct F32Dot {
       }
     }
   }
-  static void convert_values(const uint8_t* page, int64_t head_dim, float* out) {
+  static void convert_values(const uint8_t* page, const uint8_t* ahead, int64_t head_dim,
+                             float* out) {
     for (int64_t i = 0; i < kPageTokens * head_dim; i += 16) {
+      fetch_line(ahead, i);
       if constexpr (type == KvType::kInt8) {
         const auto* scales = reinterpret_cast<const float*>(page + scales_offset(head_dim));
         const F32x16 scale = broadcast_cell(scales + i / (kCell * head_dim) * kCell);
@@ -91,8 +100,9 @@ struct F32Dot {
 
   static constexpr int64_t pages_together(int /*num_rows*/) { return 1; }
   static void scores(const float* q, int num_rows, int64_t head_dim, const uint8_t* const* pages,
-                     int64_t /*num_pages*/, float* keys, float* scores) {
-    convert_keys(pages[0], head_dim, keys);
+                     int64_t /*num_pages*/, const uint8_t* const* ahead, float* keys,
+                     float* scores) {
+    convert_keys(pages[0], ahead[0], head_dim, keys);
     take_rows<kScoredRows, (kScoredRows + 1) / 2, 1>(num_rows, [&]<int kRows>(int r) {
       score_rows<kRows>(q + r * head_dim, head_dim, keys, scores + r * kPartitionTokens);
     });
@@ -133,8 +143,8 @@ struct F32Dot {
   }
 
   static void accumulate(const float* p, int num_rows, int64_t head_dim, const uint8_t* page,
-                         float* values, float* const* out) {
-    convert_values(page, head_dim, values);
+                         const uint8_t* ahead, float* values, float* const* out) {
+    convert_values(page, ahead, head_dim, values);
     for (int64_t d = 0; d < head_dim; d += 16) {
       take_rows<kAccumulatedRows, kAccumulatedRows / 2, (kAccumulatedRows + 3) / 4, 1>(
           num_rows, [&]<int kRows>(int r) {

@@ -4,11 +4,12 @@
 //   Operand                          how queries, keys, values and weights enter a product
 //   convert_row(f32, count, operands)                 a query
 //   pages_together(num_rows)                          pages scored at a time
-//   scores(q, num_rows, head_dim, pages, num_pages, scratch, scores)    scores [row][256]
+//   scores(q, num_rows, head_dim, pages, num_pages, ahead, scratch, scores)    scores [row][256]
 //   store_weights(low, high, out, total)              32 weights, as operands; returns total plus
 //                                                     them
-//   accumulate(p, num_rows, head_dim, page, scratch, out)               p [row][kWeightStride]
-// where scores and p begin at the (first) page and scratch holds a page of operands.
+//   accumulate(p, num_rows, head_dim, page, ahead, scratch, out)        p [row][kWeightStride]
+// where scores and p begin at the (first) page, scratch holds a page of operands, and `ahead` is
+// what to fetch for each page that is read.
 #pragma once
 
 #include <algorithm>
@@ -148,9 +149,10 @@ float weigh_row(float* scores, float maximum, int64_t page_begin, int64_t page_e
 }
 
 // The order in which a pass reads its pages. The memory's own prefetchers start anew on every page
-// of 4 KB, so the pass fetches what it will read two pages later.
+// of 4 KB, so the pass fetches what will be read two pages later, line by line as it computes: a
+// page's 64 fetches at once are more than a core keeps under way, and it would wait.
 struct PageOrder {
-  static constexpr int64_t kAhead = 2;
+  static constexpr int64_t kAhead = kPagesFetchedAhead;
 
   PageOrder(const AttentionPass& the_pass, int64_t page_begin, int64_t page_end)
       : pass(the_pass), begin(page_begin), end(page_end) {}
@@ -160,7 +162,9 @@ struct PageOrder {
     return pass.value_pages[std::min(page + kAhead - end + begin, end - 1)];
   }
   const uint8_t* after_values(int64_t page) const {
-    return pass.value_pages[std::min(page + kAhead, end - 1)];
+    if (page + kAhead < end) return pass.value_pages[page + kAhead];
+    const uint8_t* next = pass.next_pages[page + kAhead - end];
+    return next != nullptr ? next : pass.value_pages[page];
   }
 
   const AttentionPass& pass;
@@ -198,7 +202,6 @@ template <class Dot>
 void attention_pass(AttentionPass& pass) {
   using Operand = typename Dot::Operand;
   const int64_t padded = padded_head_dim(pass.head_dim);
-  const int64_t page_bytes = page_head_bytes(Dot::kStored, pass.head_dim);
   auto* scores = reinterpret_cast<float*>(pass.scratch);  // [24][256]
   auto* queries = reinterpret_cast<Operand*>(scores + kMaxQueryRows * kPartitionTokens);
   auto* page_operands =
@@ -213,9 +216,10 @@ void attention_pass(AttentionPass& pass) {
   const int64_t together = Dot::pages_together(pass.num_rows);
   for (int64_t page = pages.begin; page < pages.end; page += together) {
     const int64_t num_pages = std::min(together, pages.end - page);
-    for (int64_t i = 0; i < num_pages; ++i) fetch(order.after_keys(page + i), page_bytes);
-    Dot::scores(queries, pass.num_rows, padded, pass.key_pages + page, num_pages, page_operands,
-                scores + page * kPageTokens);
+    const uint8_t* ahead[2];
+    for (int64_t i = 0; i < num_pages; ++i) ahead[i] = order.after_keys(page + i);
+    Dot::scores(queries, pass.num_rows, padded, pass.key_pages + page, num_pages, ahead,
+                page_operands, scores + page * kPageTokens);
   }
   for (int r = 0; r < pass.num_rows; ++r) {
     float* row = scores + r * kPartitionTokens;
@@ -224,9 +228,8 @@ void attention_pass(AttentionPass& pass) {
   }
   const auto* weights = reinterpret_cast<const Operand*>(scores);
   for (int64_t page = pages.begin; page < pages.end; ++page) {
-    fetch(order.after_values(page), page_bytes);
     Dot::accumulate(weights + page * kPageTokens, pass.num_rows, padded, pass.value_pages[page],
-                    page_operands, pass.out);
+                    order.after_values(page), page_operands, pass.out);
   }
 }
 

@@ -78,7 +78,7 @@ void quantise_query(const float* row, int64_t head_dim, int index, Queries& quer
 // Rows by 32 keys of kPages pages: up to 24 of the 32 registers.
 template <int kRows, int kPages>
 void score_rows(const Queries& queries, int first, int64_t padded, const uint8_t* const* pages,
-                float* scores) {
+                const uint8_t* const* ahead, float* scores) {
   __m512i sums[kPages][2][kDigits][kRows];
   for (int p = 0; p < kPages; ++p) {
     for (int half = 0; half < 2; ++half) {
@@ -95,6 +95,7 @@ void score_rows(const Queries& queries, int first, int64_t padded, const uint8_t
     for (int p = 0; p < kPages; ++p) {
       keys[p][0] = load(pages[p] + d * kPageTokens);
       keys[p][1] = load(pages[p] + d * kPageTokens + 64);
+      fetch(ahead[p] + d * kPageTokens, 128);
     }
 #pragma GCC unroll 6
     for (int r = 0; r < kRows; ++r) {
@@ -125,18 +126,22 @@ void score_rows(const Queries& queries, int first, int64_t padded, const uint8_t
 void score_pages(const AttentionPass& pass, const Queries& queries, int64_t padded, Range pages,
                  float* scores) {
   const PageOrder order(pass, pages.begin, pages.end);
-  const int64_t page_bytes = page_head_bytes(KvType::kInt8, padded);
   const int64_t together = pass.num_rows <= 3 ? 2 : 1;
   for (int64_t page = pages.begin; page < pages.end; page += together) {
     const int64_t num_pages = std::min(together, pages.end - page);
-    for (int64_t i = 0; i < num_pages; ++i) fetch(order.after_keys(page + i), page_bytes);
+    const uint8_t* ahead[2];
+    for (int64_t i = 0; i < num_pages; ++i) {
+      ahead[i] = order.after_keys(page + i);
+      fetch(ahead[i] + scales_offset(padded), kPageTokens * sizeof(float));
+    }
     const uint8_t* const* keys = pass.key_pages + page;
     float* out = scores + page * kPageTokens;
     take_rows<6, 3, 1>(pass.num_rows, [&]<int kRows>(int first) {
+      const uint8_t* const* fetched = first == 0 ? ahead : keys;
       if constexpr (kRows <= 3) {
-        if (num_pages == 2) return score_rows<kRows, 2>(queries, first, padded, keys, out);
+        if (num_pages == 2) return score_rows<kRows, 2>(queries, first, padded, keys, fetched, out);
       }
-      score_rows<kRows, 1>(queries, first, padded, keys, out);
+      score_rows<kRows, 1>(queries, first, padded, keys, fetched, out);
     });
   }
 }
@@ -188,11 +193,14 @@ template <int kRows, int kVectors>
 void accumulate_rows(const AttentionPass& pass, int first_row, const float* factors, int64_t padded,
                      Range pages, const uint8_t* weights, int64_t d) {
   __m512i sums[kRows][kVectors][kDigits] = {};
+  const PageOrder order(pass, pages.begin, pages.end);
   for (int64_t page = pages.begin; page < pages.end; ++page) {
+    const uint8_t* values = pass.value_pages[page] + d * 4;
+    const uint8_t* ahead = first_row == 0 ? order.after_values(page) + d * 4 : values;
     for (int64_t position = 0; position < kPageTokens; position += 4) {
-      const uint8_t* values = pass.value_pages[page] + position * padded + d * 4;
       __m512i value[kVectors];
-      for (int c = 0; c < kVectors; ++c) value[c] = load(values + 64 * c);
+      for (int c = 0; c < kVectors; ++c) value[c] = load(values + position * padded + 64 * c);
+      fetch(ahead + position * padded, 64 * kVectors);
 #pragma GCC unroll 6
       for (int r = 0; r < kRows; ++r) {
         const uint8_t* row = weights + (first_row + r) * kPartitionTokens * sizeof(float) +
