@@ -11,7 +11,7 @@
 namespace forerun {
 
 enum class ServerPhase : uint8_t {
-  kLoading,   // nothing can be answered yet
+  kLoading,  // nothing can be answered yet
   kServing,
   kDraining,  // open paths only
 };

@@ -15,14 +15,14 @@ class PromptReader final {
       : fields_(fields), name_(name), kind_(kind), service_(service), add_special_(add_special) {}
 
   std::vector<TokenIds> read(const OrderedJson& value) {
-    if (value.is_string()) {
+    const bool is_one = value.is_string() ||
+                        (value.is_array() && !value.empty() && value.front().is_number());
+    if (is_one) {
       add(value, name_);
     } else if (!value.is_array()) {
       refuse(name_, value);
     } else if (value.empty()) {
       fields_.refuse(name_, "is empty; it needs at least one token");
-    } else if (value.front().is_number()) {
-      add(value, name_);
     } else if (value.size() > kMaxChoices) {
       fields_.refuse(name_, "has " + std::to_string(value.size()) + " prompts; the limit is " +
                                 std::to_string(kMaxChoices));
@@ -98,7 +98,10 @@ class PromptReader final {
 std::vector<TokenIds> read_prompts(JsonFields& fields, const std::string& name, PromptKind kind,
                                    const ModelService& service, bool add_special) {
   const OrderedJson* value = fields.any(name);
-  if (value == nullptr) fields.refuse(name, "is missing");
+  if (value == nullptr) {
+    fields.refuse(name, "is missing");
+    return {};
+  }
   if (!fields.ok()) return {};
   return PromptReader(fields, name, kind, service, add_special).read(*value);
 }

@@ -22,8 +22,8 @@ class Server final {
   // server.
   PostToIo post_to_io() const;
 
-  // Takes connections from now on, and returns; requests get a 503 until serve(). An Error: the host
-  // has no address, or the port is in use. Once.
+  // Takes connections from now on, and returns; requests get a 503 until serve(). An Error: the
+  // host has no address, or the port is in use. Once.
   Status listen(AccessLog access_log = {});
   // From now on requests are answered, by `router`. Once, after listen().
   void serve(Router router);
