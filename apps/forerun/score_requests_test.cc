@@ -9,7 +9,6 @@ namespace {
 
 constexpr int32_t kBos = 256;
 constexpr int32_t kEos = 257;
-constexpr int32_t kHello = 258;  // "hello" as one token
 
 // A token a byte, BOS, EOS, and "hello". A space is spelled ▁.
 Tokenizer words_and_bytes(bool add_bos) {
@@ -146,9 +145,10 @@ TEST(ScoreRequests, LinesThatCannotBe) {
       cut_line(R"({"context": "a", "continuation": "bcdef"})", false, 5),
       "line 1: the continuation has 5 tokens; the model holds 5, and one must be left for the "
       "context");
-  EXPECT_EQ(
-      cut_line(R"({"context": "a", "continuation": ")" + std::string(16'000'000, 'b') + "\"}"),
-      "line 1: context and continuation have 16000001 bytes; the limit is 16000000");
+  std::string large;
+  large.resize(16'000'000, 'b');
+  EXPECT_EQ(cut_line(R"({"context": "a", "continuation": ")" + large + "\"}"),
+            "line 1: context and continuation have 16000001 bytes; the limit is 16000000");
   const auto without = ScoreRequestReader(nullptr, 260, 100);
   EXPECT_NE(
       without.read(R"({"context": "a", "continuation": "b"})")

@@ -150,6 +150,7 @@ Status Serving::make_engine() {
   engine.token_bytes = loaded_.token_bytes();
   engine.max_sequences = options_.max_sequences;
   engine.kv_tokens = options_.kv_tokens;
+  engine.commit_kv = true;
   engine.kv_type = options_.kv_type;
   engine.max_step_ms = options_.max_step_ms;
   Result<std::unique_ptr<Engine>> made =

@@ -44,6 +44,14 @@ KvPool::KvPool(const KvShape& shape, int num_pages)
   }
 }
 
+void KvPool::commit(Team& team) {
+  team.run([&](int member) {
+    const Range share = share_of(static_cast<int64_t>(memory_.size_bytes()), member, team.size(),
+                                 /*grain=*/int64_t{2} << 20);
+    memory_.commit(share.begin, share.end);
+  });
+}
+
 uint8_t* KvPool::side(int page, int array, int slot) {
   return memory_.data() + page * page_bytes_ + side_offset_bytes_[array] +
          slot * shape_.side_arrays[array].bytes_per_token;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/parallel.h"
 #include "kernels/attention.h"
 #include "tensor/buffer.h"
 
@@ -40,6 +41,10 @@ class KvPool final {
 
   const KvShape& shape() const { return shape_; }
   int num_pages() const { return num_pages_; }
+
+  // Takes the pool's memory from the kernel now: a step that meets a page for the first time would
+  // wait for it to be cleared.
+  void commit(Team& team);
 
   // One head of one page, page_head_bytes(type, head_dim).
   uint8_t* keys(int page, int layer, int head) {

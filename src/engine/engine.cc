@@ -111,6 +111,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const Model& model, const KernelT
   const Result<int> num_pages = choose_pages(model.descriptor(), kernels, options);
   if (!num_pages.ok()) return num_pages.error();
   auto state = std::make_unique<EngineState>(model, kernels, team, std::move(options), *num_pages);
+  if (state->options.commit_kv) state->cache.pool().commit(team);
   calibrate(*state);
   return std::unique_ptr<Engine>(new Engine(std::move(state)));
 }

@@ -18,6 +18,8 @@ struct EngineOptions {
   int max_sequences = 64;  // decoding together
   int64_t kv_tokens = 0;   // room for keys and values; 0: eight contexts or an eighth of the
                            // machine's memory, whichever is less
+  // Takes the memory for keys and values from the kernel at once, not as tokens come.
+  bool commit_kv = false;
   // How keys and values are stored; none: as KernelTable::kv_type says for the instruction set.
   std::optional<KvType> kv_type;
   int max_step_rows = 512;  // tokens of one step

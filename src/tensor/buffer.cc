@@ -8,6 +8,7 @@
 namespace forerun {
 namespace {
 
+constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 }  // namespace
@@ -25,12 +26,22 @@ Buffer::Buffer(size_t size_bytes) : size_bytes_(size_bytes) {
     const size_t lead = (kHugePage - reinterpret_cast<uintptr_t>(data_) % kHugePage) % kHugePage;
     if (lead > 0) munmap(data_, lead);
     if (lead < kHugePage) {
-      const size_t end = (lead + size_bytes + 4095) / 4096 * 4096;
-      const size_t mapped_end = (mapped + 4095) / 4096 * 4096;
+      const size_t end = (lead + size_bytes + kPage - 1) / kPage * kPage;
+      const size_t mapped_end = (mapped + kPage - 1) / kPage * kPage;
       if (end < mapped_end) munmap(data_ + end, mapped_end - end);
     }
     data_ += lead;
     madvise(data_, size_bytes, MADV_HUGEPAGE);
+  }
+}
+
+void Buffer::commit(size_t begin, size_t end) {
+  begin = begin / kPage * kPage;
+  if (begin >= end || madvise(data_ + begin, end - begin, MADV_POPULATE_WRITE) == 0) return;
+  // Kernels before 5.14.
+  for (size_t i = begin; i < end; i += kPage) {
+    volatile uint8_t* byte = data_ + i;
+    *byte = *byte;
   }
 }
 
@@ -45,7 +56,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 }
 
 Buffer::~Buffer() {
-  if (data_ != nullptr) munmap(data_, (size_bytes_ + 4095) / 4096 * 4096);
+  if (data_ != nullptr) munmap(data_, (size_bytes_ + kPage - 1) / kPage * kPage);
 }
 
 }  // namespace forerun

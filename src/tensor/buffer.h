@@ -20,6 +20,10 @@ class Buffer final {
   const uint8_t* data() const { return data_; }
   size_t size_bytes() const { return size_bytes_; }
 
+  // Takes bytes [begin, end) from the kernel now, so that nobody waits for a page to be cleared
+  // later. What they hold stays. Not while others write there.
+  void commit(size_t begin, size_t end);
+
   template <typename T>
   T* as() {
     return reinterpret_cast<T*>(data_);
