@@ -127,7 +127,7 @@ class GrammarEnvironment final {
       : handle_(std::move(handle)), vocab_size_(vocab_size) {}
 
   Handle handle_;
-  int32_t vocab_size_;
+  [[maybe_unused]] int32_t vocab_size_;  // unused where the text edge is left out
 };
 
 }  // namespace forerun
