@@ -10,7 +10,7 @@ PACKAGES = ("schemathesis==4.32.5",)
 SEEDS = (1, 2, 3)
 EXAMPLES = 40
 # A generated answer is as long as the request allows; the sizes of the server keep a run short.
-OPTIONS = ("--kv-tokens", 2048, "--max-sequences", 8)
+OPTIONS = ("--kv-tokens", 256, "--max-sequences", 8)
 
 
 def stage():
