@@ -48,6 +48,13 @@ void wait_a_little(const std::atomic<T>& value, T old, int turns) {
   }
 }
 
+// A notification of libstdc++ is left out where nobody is counted as waiting. Whoever changes the
+// value must not read that count before the change can be seen: a plain store may stay in the
+// processor's store buffer for longer than the other takes to count itself, look at the old value
+// and go to sleep for ever. So every change that is waited for is sequentially consistent, as the
+// count is.
+constexpr auto kBeforeNotifying = std::memory_order_seq_cst;
+
 constexpr int kNoQuota = 1 << 20;
 
 // Whole processors in a quota of `quota_us` every `period_us`; what does not parse grants all.
@@ -107,7 +114,7 @@ Team::Team(int num_threads) {
 
 Team::~Team() {
   stopping_.store(true, std::memory_order_relaxed);
-  region_.fetch_add(1, std::memory_order_release);
+  region_.fetch_add(1, kBeforeNotifying);
   region_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
@@ -120,7 +127,7 @@ void Team::run_erased(Function function, void* context) {
   function_ = function;
   context_ = context;
   running_.store(num_threads_ - 1, std::memory_order_relaxed);
-  region_.fetch_add(1, std::memory_order_release);
+  region_.fetch_add(1, kBeforeNotifying);
   region_.notify_all();
   function(context, 0);
   for (int spins = 0; const int running = running_.load(std::memory_order_acquire); ++spins) {
@@ -141,7 +148,7 @@ void Team::work(int member) {
     ++seen;
     if (stopping_.load(std::memory_order_relaxed)) return;
     function_(context_, member);
-    if (running_.fetch_sub(1, std::memory_order_release) == 1) running_.notify_one();
+    if (running_.fetch_sub(1, kBeforeNotifying) == 1) running_.notify_one();
   }
 }
 
@@ -150,7 +157,7 @@ void Team::barrier() {
   const uint32_t generation = generation_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) == num_threads_ - 1) {
     arrived_.store(0, std::memory_order_relaxed);
-    generation_.store(generation + 1, std::memory_order_release);
+    generation_.store(generation + 1, kBeforeNotifying);
     generation_.notify_all();
     return;
   }
