@@ -1,7 +1,7 @@
 # Instruction-set flags. A source file named *_avx2.cc, *_avx512.cc, *_vnni.cc or *_amx.cc is
 # compiled with that set's flags and nothing else is; the choice between them is made at run time
 # (src/kernels/isa.h).
-set(FORERUN_FLAGS_avx2 -mavx2 -mfma -mf16c)
+set(FORERUN_FLAGS_avx2 -mavx2 -mfma -mf16c -mprfchw)
 set(FORERUN_FLAGS_avx512 ${FORERUN_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq
     -mprefer-vector-width=512)
 set(FORERUN_FLAGS_vnni ${FORERUN_FLAGS_avx512} -mavx512vnni)

@@ -51,6 +51,15 @@ void store_tile(const typename Ops::F* acc, const MatmulArgs& args, int64_t row,
   }
 }
 
+// Another member may have read, or written, what a tile will write: its lines come over while it
+// computes, not as it stores.
+template <int kRows>
+void claim_tile(const MatmulArgs& args, int64_t row, int64_t column) {
+  for (int r = 0; r < kRows; ++r) {
+    __builtin_prefetch(args.out + (row + r) * args.out_stride + column, /*for writing*/ 1);
+  }
+}
+
 // Half a block of a type whose halves have scales of their own.
 template <class Ops, DType dtype, int kHalf, int kRows, int kPanels>
 void half_terms(const uint8_t* record, int i, int lane, int64_t panel_bytes, const QuantizedRows& x,
@@ -130,6 +139,7 @@ void quantized_tile(const MatmulArgs& args, int64_t panel, int lane, int64_t row
   const int64_t panel_bytes = args.weight->panel_bytes();
   F acc[kPanels][kRows];
   for (int p = 0; p < kPanels; ++p) {
+    claim_tile<kRows>(args, row, (panel + p) * kPanelRows + lane - args.first_column);
     for (int r = 0; r < kRows; ++r) acc[p][r] = Ops::zero();
   }
   for (int64_t b = 0; b < num_blocks; record += Quant<dtype>::kLayout.record_bytes) {
