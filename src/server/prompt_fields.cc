@@ -15,8 +15,8 @@ class PromptReader final {
       : fields_(fields), name_(name), kind_(kind), service_(service), add_special_(add_special) {}
 
   std::vector<TokenIds> read(const OrderedJson& value) {
-    const bool is_one = value.is_string() ||
-                        (value.is_array() && !value.empty() && value.front().is_number());
+    const bool is_one =
+        value.is_string() || (value.is_array() && !value.empty() && value.front().is_number());
     if (is_one) {
       add(value, name_);
     } else if (!value.is_array()) {
