@@ -10,7 +10,7 @@ namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
 // Positions of a chain looked at: some belong to other contexts with the same hash.
-constexpr int kMaxSteps = 96;
+constexpr int kMaxSteps = 32;
 constexpr int kMaxMatch = 64;
 
 uint64_t mixed(uint64_t value) {
