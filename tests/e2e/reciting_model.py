@@ -10,8 +10,9 @@ from tiny_model import ARRAY, CONTROL, F32, I32, NORMAL, STRING, U32, entry, spe
 
 HEAD_DIM, D_FF, CONTEXT = 64, 64, 2048
 BYTES, START, END = 256, 256, 257
-# With a hidden state of length sqrt(d) the one right token is e^22 times as likely as any other.
-WEIGHT = 1.0
+# With a hidden state of length sqrt(d), 17.9 and more, the one right token's logit is 35 above any
+# other's. The sampler's noise spans 26, so no seed ever draws another at a temperature of 1.
+WEIGHT = 2.0
 
 # The prompt ends with the conversation's last character.
 TEMPLATE = (
