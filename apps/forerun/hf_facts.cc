@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <utility>
 
 #include "formats/quote.h"
 #include "model_facts.h"
@@ -29,7 +30,9 @@ std::string json_text(const Json& value) {
 
 void add_config(const std::string& file, const Json& config, ModelFacts& facts) {
   for (const auto& [key, value] : config.items()) {
-    facts.metadata.push_back({file + ": " + key, "", json_text(value), value});
+    std::string name = file;
+    name.append(": ").append(key);
+    facts.metadata.push_back({std::move(name), "", json_text(value), value});
   }
 }
 

@@ -38,7 +38,7 @@ Line MessageReader::read() {
   if (line.text.starts_with(kQuotes)) return read_quoted(line.text.substr(kQuotes.size()));
   while (line.text.ends_with('\\')) {
     line.text.back() = '\n';
-    const Line next = lines_(kGoesOn);
+    Line next = lines_(kGoesOn);
     if (next.kind == Line::Kind::kEnd) break;
     if (next.kind != Line::Kind::kText) return next;
     line.text += next.text;
@@ -48,7 +48,7 @@ Line MessageReader::read() {
 
 Line MessageReader::read_quoted(std::string text) {
   while (!text.ends_with(kQuotes)) {
-    const Line next = lines_(kGoesOn);
+    Line next = lines_(kGoesOn);
     if (next.kind == Line::Kind::kEnd) return {Line::Kind::kText, text};
     if (next.kind != Line::Kind::kText) return next;
     if (!text.empty()) text += '\n';
