@@ -130,8 +130,9 @@ void Team::run_erased(Function function, void* context) {
   region_.fetch_add(1, kBeforeNotifying);
   region_.notify_all();
   function(context, 0);
-  for (int spins = 0; const int running = running_.load(std::memory_order_acquire); ++spins) {
-    wait_a_little(running_, running, spins);
+  int spins = 0;
+  while (const int running = running_.load(std::memory_order_acquire)) {
+    wait_a_little(running_, running, spins++);
   }
 }
 

@@ -68,7 +68,11 @@ struct PairedWeights {
 
 // What `Ops` does with them: start and add_dots of matmul_inl.h.
 template <class Ops>
-struct PairDots {
+class PairDots {
+  PairDots() = default;
+  friend Ops;
+
+ public:
   template <DType dtype, int kFirst, int kCount, int kRows, int kPanels, class I>
   static void add_dots(const uint8_t* planes, int64_t /*panel_bytes*/, const int8_t* x,
                        int64_t stride, I (&dot)[kPanels][kRows]) {
