@@ -1,6 +1,5 @@
 // Replays rollouts to the history index (bench/history_vs_arctic): history_replay FILE
 
-#include <cstdio>
 #include <memory>
 
 #include "rollout_replay.h"
@@ -46,10 +45,6 @@ class HistoryDrafter final {
 }  // namespace forerun
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: history_replay FILE\n");
-    return 2;
-  }
   return rollout_replay::run(
-      argv[1], [](size_t /*problems*/) { return std::make_unique<forerun::HistoryDrafter>(); });
+      argc, argv, [](size_t /*problems*/) { return std::make_unique<forerun::HistoryDrafter>(); });
 }

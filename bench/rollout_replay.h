@@ -110,12 +110,17 @@ double write_seconds(const std::vector<Problem>& problems, const std::vector<int
   return seconds_since(begin);
 }
 
-// Replays to one drafter, writes to another, and prints JSON. `make` makes one.
+// A program's main: replays the file it is given to one drafter, writes it to another, and prints
+// JSON. `make` makes one for a number of problems.
 template <class Make>
-int run(const std::string& path, Make make) {
-  const std::vector<Problem> problems = read(path);
+int run(int argc, char** argv, Make make) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: %s FILE\n", argv[0]);
+    return 2;
+  }
+  const std::vector<Problem> problems = read(argv[1]);
   if (problems.empty()) {
-    std::fprintf(stderr, "%s holds no rollouts\n", path.c_str());
+    std::fprintf(stderr, "%s holds no rollouts\n", argv[1]);
     return 1;
   }
   auto drafter = make(problems.size());

@@ -19,6 +19,26 @@ def output(*command):
                           text=True).stdout
 
 
+def path_of(model):
+    """A model's file or directory; short names are fetched first."""
+    if pathlib.Path(model).exists():
+        return pathlib.Path(model)
+    return pathlib.Path(output(FORERUN, "pull", model).split()[-1])
+
+
+def requantized(file, to_type):
+    """The file in another type, made by llama.cpp. It stays with the peer."""
+    binaries = pathlib.Path(output(ROOT / "bench/peers/build_llama_cpp").strip())
+    made = binaries.parent.parent / f"{file.stem}.{to_type}.gguf"
+    if not made.exists():
+        part = made.with_suffix(".part")
+        made.with_suffix(".log").write_text(output(
+            "bash", "-c", '"$@" 2>&1', "-", binaries / "llama-quantize", "--allow-requantize", file,
+            part, to_type))
+        part.rename(made)
+    return made
+
+
 def processor():
     """A name for files: "amd26_2", "intel6_143" (family and model)."""
     lines = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()

@@ -29,10 +29,9 @@ std::string json_text(const Json& value) {
 }
 
 void add_config(const std::string& file, const Json& config, ModelFacts& facts) {
+  const std::string prefix = file + ": ";
   for (const auto& [key, value] : config.items()) {
-    std::string name = file;
-    name.append(": ").append(key);
-    facts.metadata.push_back({std::move(name), "", json_text(value), value});
+    facts.metadata.push_back({prefix + key, "", json_text(value), value});
   }
 }
 

@@ -1,7 +1,6 @@
 // Replays rollouts to arctic-inference's suffix trees, as its SuffixDecodingCache uses them, with a
 // tree a problem in place of one for all (bench/history_vs_arctic): arctic_replay FILE
 
-#include <cstdio>
 #include <memory>
 
 #include "rollout_replay.h"
@@ -55,10 +54,6 @@ class ArcticDrafter final {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: arctic_replay FILE\n");
-    return 2;
-  }
   return rollout_replay::run(
-      argv[1], [](size_t problems) { return std::make_unique<ArcticDrafter>(problems); });
+      argc, argv, [](size_t problems) { return std::make_unique<ArcticDrafter>(problems); });
 }

@@ -491,6 +491,8 @@ class Decoder::Region {
         find_next_pages(layer, unit, p + 1, pass);
       } else if (next != nullptr) {
         find_next_pages(layer, *next, next->partition_begin, pass);
+      } else {
+        std::fill_n(pass.next_pages, kPagesFetchedAhead, nullptr);
       }
       d_.attention_->pass(pass);
       for (int r = 0; r < unit.num_queries; ++r) {

@@ -42,10 +42,6 @@ class HistoryIndex final {
 
   // A sequence that is being written.
   class Sequence {
-   public:
-    HistoryScope scope() const { return scope_; }
-
-   private:
     friend class HistoryIndex;
     HistoryScope scope_ = 0;
     uint32_t epoch_ = 0;

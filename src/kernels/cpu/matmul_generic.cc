@@ -64,7 +64,7 @@ struct GenericOps {
     return out;
   }
   static I load_i8(const uint8_t* p) {
-    return each_int([&](int lane) { return static_cast<int8_t>(p[lane]); });
+    return each_int([&](int lane) { return static_cast<int32_t>(static_cast<int8_t>(p[lane])); });
   }
   template <int high>
   static I load_nibbles(const uint8_t* p) {
