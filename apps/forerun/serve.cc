@@ -29,6 +29,7 @@
 #include "server/statistics.h"
 #include "server/status_routes.h"
 #include "server/worker_pool.h"
+#include "speculation_options.h"
 #include "text_input.h"
 
 namespace forerun {
@@ -153,6 +154,10 @@ Status Serving::make_engine() {
   engine.commit_kv = true;
   engine.kv_type = options_.kv_type;
   engine.max_step_ms = options_.max_step_ms;
+  const Result<SpeculationOptions> speculation = parse_speculation(options_.speculation);
+  if (!speculation.ok()) return speculation.error();
+  engine.speculation = *speculation;
+  engine.speculation.max_draft = options_.max_draft;
   Result<std::unique_ptr<Engine>> made =
       Engine::create(*loaded_.model, *loaded_.kernels, *loaded_.team, std::move(engine));
   if (!made.ok()) return made.error();

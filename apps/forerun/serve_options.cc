@@ -5,6 +5,7 @@
 
 #include "configuration.h"
 #include "model_options.h"
+#include "speculation_options.h"
 #include "text_input.h"
 
 namespace forerun {
@@ -129,6 +130,8 @@ void add_load(CLI::App& command, ServeOptions& options) {
               "Longest step while answers are under way; 0: as it fits")
       ->type_name("MS")
       ->group(kLoad);
+  add_speculation(command, options.speculation)->group(kLoad);
+  add_max_draft(command, options.max_draft)->group(kLoad);
   add_seconds(command, "--drain-seconds", options.server.drain_seconds,
               "Time that requests get to finish after SIGTERM")
       ->group(kLoad);

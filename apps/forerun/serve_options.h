@@ -25,6 +25,8 @@ struct ServeOptions {
   int64_t kv_tokens = 0;
   int max_sequences = 64;
   double max_step_ms = 0.0;
+  std::string speculation = "auto";
+  int max_draft = SpeculationOptions().max_draft;
 
   LogFormat log_format = LogFormat::kText;
   LogLevel log_level = LogLevel::kInfo;

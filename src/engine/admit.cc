@@ -37,7 +37,7 @@ void call_start(const ActiveRequest& request) {
 
 }  // namespace
 
-void make_lists(const EngineState& state, Sequence& sequence) {
+void make_lists(EngineState& state, Sequence& sequence) {
   if (!sequence.tokens.empty()) return;
   const ActiveRequest& request = *sequence.request;
   const int64_t most_tokens = request.most_tokens();
@@ -51,6 +51,15 @@ void make_lists(const EngineState& state, Sequence& sequence) {
   }
   if (!request.request.stop_strings.empty()) {
     sequence.stops.emplace(request.request.stop_strings);
+  }
+  if (state.speculator) {
+    DraftRequest draft;
+    draft.id = request.id;
+    draft.choice = sequence.choice;
+    draft.prompt = request.request.prompt;
+    draft.prediction = request.request.prediction;
+    if (request.request.share_history) draft.shared_scope = request.request.salt;
+    sequence.draft_place = state.speculator->begin(draft);
   }
   if (request.request.grammar) {
     sequence.grammar = std::make_shared<GrammarProgress>(

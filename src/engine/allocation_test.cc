@@ -71,6 +71,7 @@ std::vector<Request> requests_of_every_kind() {
     request.max_tokens = 60;
     request.stop_ids.clear();
     request.ignore_eos = true;
+    request.prediction = request.prompt;
     if (!request.stop_strings.empty()) request.stop_strings = never_matched();
     // What is called back may do as it likes; here it does nothing.
     request.on_token = [](const TokenEvent&) {};
@@ -86,14 +87,22 @@ void admit_all(Engine& engine, int64_t sequences) {
   }
 }
 
+// With states kept and drafts verified, and without.
 class Allocation : public testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(KeepStates, Allocation, testing::Bool());
 
-void expect_no_allocation(const Model& model, bool keep_states) {
+EngineOptions options_with(bool everything) {
+  EngineOptions options = tiny_options();
+  options.keep_states = everything;
+  options.speculation.history = options.speculation.prediction = everything;
+  options.speculation.forced = true;
+  return options;
+}
+
+void expect_no_allocation(const Model& model, bool everything) {
   for (const Isa isa : available_isas()) {
     Team team(2);
-    EngineOptions options = tiny_options();
-    options.keep_states = keep_states;
+    EngineOptions options = options_with(everything);
     options.kv_tokens = 32 * 32 * 8;
     Result<std::unique_ptr<Engine>> made = Engine::create(model, kernel_table(isa), team, options);
     ASSERT_TRUE(made.ok());
@@ -123,8 +132,7 @@ TEST_P(Allocation, NoneWithWindowsAndNorms) {
 // Prefill in chunks beside decoding, a page taken every 32 tokens, preemption and its recompute.
 TEST_P(Allocation, NoneInPrefillAndPreemption) {
   Team team(2);
-  EngineOptions options = tiny_options();
-  options.keep_states = GetParam();
+  EngineOptions options = options_with(GetParam());
   options.kv_tokens = 12 * 32;
   options.max_step_rows = 40;
   Result<std::unique_ptr<Engine>> made =

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "base/clock.h"
@@ -8,17 +10,22 @@
 namespace forerun {
 namespace {
 
-// Seconds of the fastest of two steps of `rows` rows at a depth. All pages of the table are page 0:
-// time does not depend on what the keys are, and no other memory is touched.
-double time_step(EngineState& state, int rows, int64_t depth) {
+constexpr std::array<int64_t, 7> kRows = {1, 2, 4, 8, 16, 32, 64};
+constexpr int64_t kDepth = 1024;
+
+// Seconds of the fastest of two steps of `rows` rows at a depth, with the logits of all. All pages
+// of the table are page 0: time does not depend on what the keys are, and no other memory is
+// touched.
+double time_step(EngineState& state, int64_t rows, int64_t depth) {
   const std::vector<int32_t> pages((depth + rows) / kPageTokens + 1, 0);
   const std::vector<int32_t> tokens(rows, 0);
-  const RowGroup group{rows, depth, pages, nullptr};
-  const int32_t last = rows - 1;
+  std::vector<int32_t> logit_rows(rows);
+  std::iota(logit_rows.begin(), logit_rows.end(), 0);
+  const RowGroup group{static_cast<int>(rows), depth, pages, nullptr};
   double best = std::numeric_limits<double>::max();
   for (int i = 0; i < 2; ++i) {
     const double begin = now_seconds();
-    state.decoder.step({tokens, {&group, 1}, {&last, 1}, nullptr}, state.cache.pool());
+    state.decoder.step({tokens, {&group, 1}, logit_rows, nullptr}, state.cache.pool());
     best = std::min(best, now_seconds() - begin);
   }
   return best;
@@ -27,14 +34,23 @@ double time_step(EngineState& state, int rows, int64_t depth) {
 }  // namespace
 
 void calibrate(EngineState& state) {
-  constexpr int64_t kDepth = 1024;
-  const int rows = std::min(32, state.options.max_step_rows);
-  const double one = time_step(state, 1, 0);
-  const double many = time_step(state, rows, 0);
-  const double deep = time_step(state, rows, kDepth);
-  const double row = rows > 1 ? std::max((many - one) / (rows - 1), 1e-9) : one;
-  const double key = std::max((deep - many) / static_cast<double>(rows * kDepth), 1e-12);
-  state.cost = StepCost(std::max(one - row, 1e-9), row, key);
+  std::vector<StepTimes::Point> points;
+  for (const int64_t rows : kRows) {
+    if (rows > state.options.max_step_rows) break;
+    points.push_back({rows, time_step(state, rows, /*depth=*/0)});
+  }
+  // One row reads the keys, many compute with them: what they add tells both apart.
+  const StepTimes::Point& many = points[std::min<size_t>(points.size() - 1, 5)];
+  const auto added = [&](const StepTimes::Point& point) {
+    return std::max(0.0, (time_step(state, point.rows, kDepth) - point.seconds) / kDepth);
+  };
+  const double by_one = added(points[0]);
+  const double by_many = many.rows > 1 ? std::max(by_one, added(many)) : by_one;
+  const double row_key =
+      many.rows > 1 ? (by_many - by_one) / static_cast<double>(many.rows - 1) : by_one;
+  state.cost = StepCost({.by_rows = points,
+                         .key_read_seconds = std::max(by_one - row_key, 0.0),
+                         .row_key_seconds = std::max(row_key, 1e-12)});
 }
 
 }  // namespace forerun

@@ -27,6 +27,19 @@ Status check_prompt(const EngineState& state, const Request& request) {
   return check_ids(request.prompt, "prompt token", state.model.descriptor().vocab_size);
 }
 
+Status check_expected(const EngineState& state, const Request& request) {
+  const size_t tokens = request.prediction.size();
+  if (static_cast<int64_t>(tokens) > state.sequence_limit) {
+    return Error{"prediction has " + std::to_string(tokens) +
+                 " tokens; the model and its memory hold " + std::to_string(state.sequence_limit)};
+  }
+  const int64_t vocab_size = state.model.descriptor().vocab_size;
+  if (Status status = check_ids(request.replay, "replay token", vocab_size); !status.ok()) {
+    return status;
+  }
+  return check_ids(request.prediction, "prediction token", vocab_size);
+}
+
 Status check_prompt_logprobs(const Request& request) {
   if (!request.prompt_logprobs) return {};
   const auto tokens = static_cast<int64_t>(request.prompt.size());
@@ -77,6 +90,7 @@ Status check_stops(const EngineState& state, const Request& request) {
 
 Status check_request(const EngineState& state, const Request& request) {
   if (Status status = check_prompt(state, request); !status.ok()) return status;
+  if (Status status = check_expected(state, request); !status.ok()) return status;
   if (Status status = check_prompt_logprobs(request); !status.ok()) return status;
   if (Status status = check_stops(state, request); !status.ok()) return status;
   if (request.max_tokens < 0) {

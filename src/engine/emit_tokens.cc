@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <optional>
 
+#include "base/check.h"
 #include "engine/state.h"
 
 namespace forerun {
@@ -76,18 +78,52 @@ void finish_prompts(EngineState& state) {
   }
 }
 
-void emit(EngineState& state, SampleResult& sample) {
-  Sequence& sequence = *sample.sequence;
-  if (sequence.finished) return;
-  if (sample.error) return finish_with_error(state, sequence, *sample.error);
-  if (sample.grammar_ended) return finish(state, sequence, FinishEvent());
+// Appends one token and calls back.
+void append(EngineState& state, Sequence& sequence, const SampleResult& sample) {
   sequence.tokens.push_back(sample.token_id);
   if (sequence.penalties) sequence.penalties->push(sample.token_id);
   ++state.stats.generated_tokens;
   call_token(sequence, sample);
-  FinishEvent event;
-  if (ends(state, sequence, event)) return finish(state, sequence, event);
-  if (sequence.grammar) state.mask_maker->advance(sequence.grammar, sample.token_id);
+}
+
+// Appends what was sampled up to the output's end, if it comes; then it says how.
+std::optional<FinishEvent> append_all(EngineState& state, Sequence& sequence) {
+  for (int i = 0; i < sequence.num_samples; ++i) {
+    const SampleResult& sample = state.samples[sequence.first_sample + i];
+    FinishEvent event;
+    if (sample.error) {
+      event.reason = FinishReason::kError;
+      event.error = sample.error->message;
+      return event;
+    }
+    if (sample.grammar_ended) return event;
+    append(state, sequence, sample);
+    if (ends(state, sequence, event)) return event;
+  }
+  return std::nullopt;
+}
+
+// What was drafted and output is computed; what was drafted in vain gives its pages back.
+void settle_draft(EngineState& state, Sequence& sequence, std::span<const int32_t> output) {
+  if (sequence.draft_place >= 0) state.speculator->learn(sequence.draft_place, output);
+  if (sequence.num_drafted == 0) return;
+  const int64_t computed = sequence.num_tokens() - 1;
+  if (computed > sequence.kv.num_tokens) {
+    state.cache.commit(sequence.kv, {sequence.tokens.data(), static_cast<size_t>(computed)},
+                       sequence.request->request.use_prefix_cache);
+  }
+  CHECK(state.cache.rollback(sequence.kv, sequence.kv.num_tokens),
+        "giving pages back takes none");
+}
+
+void emit(EngineState& state, Sequence& sequence) {
+  if (sequence.finished) return;
+  const int64_t before = sequence.num_tokens();
+  const std::optional<FinishEvent> end = append_all(state, sequence);
+  const std::span<const int32_t> output = std::span(sequence.tokens).subspan(before);
+  settle_draft(state, sequence, output);
+  if (end) return finish(state, sequence, *end);
+  if (sequence.grammar) state.mask_maker->advance(sequence.grammar, output);
 }
 
 }  // namespace
@@ -96,7 +132,7 @@ void emit_tokens(EngineState& state) {
   // Callbacks may add and cancel requests; samples stay as they are.
   for (const SampleResult& score : state.prompt_scores) emit_prompt_token(state, score);
   finish_prompts(state);
-  for (SampleResult& sample : state.samples) emit(state, sample);
+  for (Sequence* sequence : state.sampling) emit(state, *sequence);
 }
 
 void finish(EngineState& state, Sequence& sequence, FinishEvent event) {
@@ -112,6 +148,10 @@ void finish(EngineState& state, Sequence& sequence, FinishEvent event) {
   event.cached_tokens = request.cached_tokens.value_or(0);
   event.completion_tokens = sequence.output_tokens();
   event.seed = request.seed;
+  if (sequence.draft_place >= 0) {
+    event.drafts = state.speculator->counts(sequence.draft_place);
+    state.speculator->end(sequence.draft_place);
+  }
   if (request.request.on_finish) request.request.on_finish(event);
 }
 

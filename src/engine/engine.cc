@@ -51,6 +51,11 @@ Status check_options(const EngineOptions& options) {
   if (!(options.max_step_ms >= 0.0) || options.max_step_ms > 60'000.0) {
     return Error{"max-step-ms must be between 0 and 60000"};
   }
+  const SpeculationOptions& speculation = options.speculation;
+  if (speculation.on() && (speculation.max_draft < 1 || speculation.max_draft > kMaxDraft)) {
+    return Error{"max-draft is " + std::to_string(speculation.max_draft) +
+                 "; it must be between 1 and " + std::to_string(kMaxDraft)};
+  }
   return {};
 }
 
@@ -76,7 +81,8 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
       options(std::move(the_options)),
       decoder(the_model.descriptor(), the_model.weights(), kernels, the_team,
               {.max_rows = options.max_step_rows,
-               .max_logit_rows = options.max_sequences + kMaxPromptLogits}),
+               .max_logit_rows = options.max_sequences + kMaxPromptLogits +
+                                 (options.speculation.on() ? options.speculation.max_rows : 0)}),
       cache(kv_shape_of(the_model.descriptor(), kernels, options), num_pages) {
   fingerprint = make_fingerprint(the_model, kernels, cache.pool().shape().type);
   sequence_limit =
@@ -89,7 +95,12 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
   prompt_scores.reserve(kMaxPromptLogits);
   step_sequences.reserve(rows + places);
   running.reserve(places);
+  sampling.reserve(places);
   samples.reserve(places);
+  if (options.speculation.on()) {
+    speculator = std::make_unique<Speculator>(options.speculation, options.max_sequences);
+    samples.reserve(places + options.speculation.max_rows);
+  }
   if (options.keep_states) {
     for (int i = 0; i < kNumTaps; ++i) {
       tap_memory[i] = Buffer(rows * model.descriptor().d_model * sizeof(float));
@@ -134,6 +145,10 @@ bool Engine::step() {
   return moved;
 }
 
+void Engine::set_active_sources(const ActiveSources& active) {
+  if (state_->speculator) state_->speculator->set_active(active);
+}
+
 void Engine::flush_prefix_cache() {
   state_->cache.flush();
 }
@@ -144,6 +159,7 @@ EngineStats Engine::stats() const {
   stats.waiting = static_cast<int64_t>(state_->waiting.size());
   stats.prefix_queries = state_->cache.prefix_queries();
   stats.prefix_hits = state_->cache.prefix_hits();
+  if (state_->speculator) stats.speculation = state_->speculator->stats();
   stats.kv_pages = state_->cache.num_pages();
   stats.kv_pages_in_use = state_->cache.pages_in_use();
   return stats;

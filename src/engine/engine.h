@@ -11,6 +11,7 @@
 #include "engine/request.h"
 #include "models/decoder.h"
 #include "models/model.h"
+#include "spec/speculator.h"
 
 namespace forerun {
 
@@ -30,6 +31,7 @@ struct EngineOptions {
   // Keeps, beside every token's keys and values, the states a speculator feeds on: the residual
   // stream entering each of tap_layers(), in bf16 (engine/state.h reads them).
   bool keep_states = false;
+  SpeculationOptions speculation;
   std::vector<int32_t> eos_ids;
   // The bytes each token id stands for, for stop strings; may be empty when none are used.
   std::vector<std::string> token_bytes;
@@ -44,8 +46,13 @@ struct EngineStats {
   int64_t preemptions = 0;
   double forward_seconds = 0.0;  // in the model; the rest of the steps is ours
   double mask_seconds = 0.0;     // waited, after the model, for the masks of grammars
+  // What steps took from the model's begin to their last token, and by how much that differed from
+  // what was predicted, summed without sign.
+  double step_seconds = 0.0;
+  double mispredicted_seconds = 0.0;
   int64_t prefix_queries = 0;    // tokens
   int64_t prefix_hits = 0;       // tokens
+  SpeculationStats speculation;
   int kv_pages = 0;
   int kv_pages_in_use = 0;
 };
@@ -74,6 +81,9 @@ class Engine final {
   // Moves everything on by one forward pass. False when there was nothing to do. Allocates nothing
   // except while a request gets its first place or an error is reported.
   bool step();
+
+  // Which sources draft, from the next step on; for measurements.
+  void set_active_sources(const ActiveSources& active);
 
   // Forgets cached prefixes.
   void flush_prefix_cache();

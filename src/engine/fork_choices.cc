@@ -13,6 +13,7 @@ void start_choice(EngineState& state, const Sequence& first, Sequence& choice) {
   make_lists(state, choice);
   if (!state.cache.fork(first.kv, choice.kv)) return;
   choice.step_rows = 0;
+  choice.num_drafted = 0;
   choice.num_prompt_logits = 0;
   choice.logit_row = first.logit_row;
   std::erase(state.waiting, &choice);

@@ -10,7 +10,6 @@ void run_model(EngineState& state) {
                       state.options.keep_states ? &state.tap : nullptr},
                      state.cache.pool());
   const double seconds = now_seconds() - begin;
-  state.cost.observe(static_cast<int64_t>(state.step_tokens.size()), state.step_keys, seconds);
   state.stats.forward_seconds += seconds;
   ++state.stats.steps;
 }

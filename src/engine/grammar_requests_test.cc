@@ -122,6 +122,24 @@ TEST(GrammarRequest, EveryChoiceHasItsOwn) {
   EXPECT_NE(answers.choices[0], answers.choices[1]);
 }
 
+// Drafts are made legal first, and a wrong one that the grammar allows is taken back.
+TEST(GrammarRequest, SameTokensWithDrafts) {
+  EngineOptions drafting = options();
+  drafting.speculation.history = drafting.speculation.prediction = true;
+  drafting.speculation.forced = true;
+  RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, drafting);
+  std::vector<Request> requests = requests_with_grammars();
+  EXPECT_EQ(choices_of(recorded.run(requests)), alone());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].prediction = alone()[i][0].token_ids();
+    for (size_t t = 4; t < requests[i].prediction.size(); t += 5) requests[i].prediction[t] ^= 1;
+  }
+  EXPECT_EQ(choices_of(recorded.run(requests)), alone());
+  const SpeculationStats stats = recorded.stats().speculation;
+  EXPECT_GT(stats.accepted_tokens, 100);
+  EXPECT_GT(stats.draft_tokens - stats.accepted_tokens, 100);
+}
+
 TEST(GrammarRequest, SameTokensInABatchAsAlone) {
   for (const int num_threads : {1, 2}) {
     RecordedEngine recorded(tiny_model(), available_isas().back(), num_threads, options());

@@ -19,10 +19,19 @@ MaskMaker::~MaskMaker() {
   thread_.join();
 }
 
-void MaskMaker::advance(std::shared_ptr<GrammarProgress> progress, int32_t token) {
+void MaskMaker::advance(std::shared_ptr<GrammarProgress> progress,
+                        std::span<const int32_t> tokens) {
+  give({std::move(progress), {tokens.begin(), tokens.end()}, /*is_draft=*/false});
+}
+
+void MaskMaker::follow(std::shared_ptr<GrammarProgress> progress, std::span<const int32_t> draft) {
+  give({std::move(progress), {draft.begin(), draft.end()}, /*is_draft=*/true});
+}
+
+void MaskMaker::give(Job job) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    given_jobs_.push_back({std::move(progress), token});
+    given_jobs_.push_back(std::move(job));
   }
   given_.notify_one();
 }
@@ -41,7 +50,9 @@ void MaskMaker::work() {
     jobs.swap(given_jobs_);
     working_ = true;
     lock.unlock();
-    for (const Job& job : jobs) job.progress->advance(job.token);
+    for (const Job& job : jobs) {
+      job.is_draft ? job.progress->follow(job.tokens) : job.progress->advance(job.tokens);
+    }
     jobs.clear();
     lock.lock();
     working_ = false;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -19,8 +20,10 @@ class MaskMaker final {
   MaskMaker(const MaskMaker&) = delete;
   MaskMaker& operator=(const MaskMaker&) = delete;
 
-  // `progress` is the thread's until wait(), or for ever if the caller lets go of it.
-  void advance(std::shared_ptr<GrammarProgress> progress, int32_t token);
+  // GrammarProgress::advance and ::follow. `progress` is the thread's until wait(), or for ever if
+  // the caller lets go of it.
+  void advance(std::shared_ptr<GrammarProgress> progress, std::span<const int32_t> tokens);
+  void follow(std::shared_ptr<GrammarProgress> progress, std::span<const int32_t> draft);
 
   // Until everything is made. Sleeps.
   void wait();
@@ -28,8 +31,10 @@ class MaskMaker final {
  private:
   struct Job {
     std::shared_ptr<GrammarProgress> progress;
-    int32_t token;
+    std::vector<int32_t> tokens;
+    bool is_draft;
   };
+  void give(Job job);
   void work();
 
   std::mutex mutex_;

@@ -24,18 +24,13 @@ bool make_room(EngineState& state, Sequence& sequence) {
   return true;
 }
 
-// Takes the logits of those of the step's next `num_rows` rows whose next prompt token is wanted.
-void add_prompt_logits(EngineState& state, Sequence& sequence, int64_t num_rows) {
+// The prompt tokens [begin, end) whose logits the sequence's next `num_rows` rows give, of those
+// that are wanted, by the position of the row.
+Range prompt_logit_positions(const Sequence& sequence, int64_t num_rows) {
   const int64_t first = sequence.kv.num_tokens;
   const int64_t begin = std::max(first, sequence.next_prompt_logprob - 1);
   const int64_t end = std::min(first + num_rows, sequence.prompt_tokens() - 1);
-  const auto step_row = static_cast<int64_t>(state.step_tokens.size());
-  sequence.prompt_logit_row = static_cast<int>(state.step_logit_rows.size());
-  sequence.num_prompt_logits = static_cast<int>(std::max<int64_t>(end - begin, 0));
-  for (int64_t position = begin; position < end; ++position) {
-    state.step_logit_rows.push_back(static_cast<int32_t>(step_row + position - first));
-  }
-  state.step_prompt_logits += sequence.num_prompt_logits;
+  return {begin, std::max(begin, end)};
 }
 
 // Uncomputed tokens up to where their prompt logits fill the step.
@@ -46,19 +41,17 @@ int64_t rows_before_logits_are_full(const EngineState& state, const Sequence& se
   return end - sequence.kv.num_tokens;
 }
 
-void add_rows(EngineState& state, Sequence& sequence, int64_t num_rows) {
+// Takes the sequence's next `num_rows` known tokens into the step.
+void take(EngineState& state, Sequence& sequence, int64_t num_rows) {
+  const Range wanted = prompt_logit_positions(sequence, num_rows);
   const int64_t first = sequence.kv.num_tokens;
-  state.step_groups.push_back(
-      {static_cast<int>(num_rows), first, sequence.kv.pages, /*parents=*/nullptr});
-  add_prompt_logits(state, sequence, num_rows);
-  for (int64_t i = 0; i < num_rows; ++i) state.step_tokens.push_back(sequence.tokens[first + i]);
   sequence.step_rows = static_cast<int>(num_rows);
-  sequence.logit_row = -1;
-  if (num_rows == sequence.uncomputed() && !sequence.request->request.prompt_only) {
-    sequence.logit_row = static_cast<int>(state.step_logit_rows.size());
-    state.step_logit_rows.push_back(static_cast<int32_t>(state.step_tokens.size()) - 1);
-  }
-  state.step_keys += num_rows * first + num_rows * (num_rows + 1) / 2;
+  sequence.num_drafted = 0;
+  sequence.num_prompt_logits = static_cast<int>(wanted.end - wanted.begin);
+  state.step_prompt_logits += sequence.num_prompt_logits;
+  state.step_work.rows += num_rows;
+  state.step_work.keys_read += first + num_rows;
+  state.step_work.row_keys += num_rows * first + num_rows * (num_rows + 1) / 2;
   state.step_sequences.push_back(&sequence);
 }
 
@@ -69,40 +62,62 @@ void plan_decodes(EngineState& state) {
     if (sequence.is_decoding() && !make_room(state, sequence)) break;
   }
   for (Sequence* sequence : state.running) {
-    if (sequence->is_decoding()) add_rows(state, *sequence, 1);
+    if (sequence->is_decoding()) take(state, *sequence, 1);
   }
 }
 
-// What the step may take: the option's time, or four steps of what decodes now.
-double step_budget(const EngineState& state) {
-  if (state.options.max_step_ms > 0.0) return state.options.max_step_ms / 1e3;
-  const auto rows = static_cast<int64_t>(state.step_tokens.size());
-  return 4.0 * state.cost.predict(rows, state.step_keys);
-}
-
 void plan_prefills(EngineState& state) {
-  const bool decodes = !state.step_tokens.empty();
-  const double budget = decodes ? step_budget(state) : 0.0;
+  const bool decodes = state.step_work.rows > 0;
+  const double budget = decodes ? step_budget(state, state.step_work) : 0.0;
   bool moved_one = false;
   for (Sequence* sequence : state.running) {
     if (sequence->is_decoding()) continue;
-    const auto taken = static_cast<int64_t>(state.step_tokens.size());
-    int64_t room = state.options.max_step_rows - taken;
+    int64_t room = state.options.max_step_rows - state.step_work.rows;
     if (decodes) {
       const int64_t within =
-          state.cost.rows_within(budget, taken, state.step_keys, sequence->kv.num_tokens);
+          state.cost.rows_within(budget, state.step_work, sequence->kv.num_tokens);
       // One prompt moves on whatever the budget, by a row at least.
       room = std::min(room, moved_one ? within : std::max<int64_t>(within, 1));
     }
     if (room <= 0) return;
     room = std::min(room, rows_before_logits_are_full(state, *sequence));
     if (room == 0) continue;
-    add_rows(state, *sequence, std::min(room, sequence->uncomputed()));
+    take(state, *sequence, std::min(room, sequence->uncomputed()));
     moved_one = true;
   }
 }
 
+// Lays a sequence's rows out for the decoder.
+void lay_out(EngineState& state, Sequence& sequence) {
+  const int64_t first = sequence.kv.num_tokens;
+  const auto first_row = static_cast<int32_t>(state.step_tokens.size());
+  const int32_t last_known = first_row + sequence.step_rows - 1;
+  state.step_groups.push_back({sequence.step_rows + sequence.num_drafted, first,
+                               sequence.kv.pages, /*parents=*/nullptr});
+  sequence.prompt_logit_row = static_cast<int>(state.step_logit_rows.size());
+  const Range wanted = prompt_logit_positions(sequence, sequence.step_rows);
+  for (int64_t position = wanted.begin; position < wanted.end; ++position) {
+    state.step_logit_rows.push_back(first_row + static_cast<int32_t>(position - first));
+  }
+  const auto known = sequence.tokens.begin() + first;
+  state.step_tokens.insert(state.step_tokens.end(), known, known + sequence.step_rows);
+  sequence.logit_row = -1;
+  if (sequence.step_rows < sequence.uncomputed() || sequence.request->request.prompt_only) return;
+  sequence.logit_row = static_cast<int>(state.step_logit_rows.size());
+  for (int i = 0; i <= sequence.num_drafted; ++i) {
+    state.step_logit_rows.push_back(last_known + i);
+  }
+  if (sequence.num_drafted == 0) return;
+  const std::span<const int32_t> draft = state.speculator->draft_of(sequence.draft_place);
+  state.step_tokens.insert(state.step_tokens.end(), draft.begin(), draft.end());
+}
+
 }  // namespace
+
+double step_budget(const EngineState& state, const StepWork& decoding) {
+  if (state.options.max_step_ms > 0.0) return state.options.max_step_ms / 1e3;
+  return 4.0 * state.cost.predict(decoding);
+}
 
 void plan_step(EngineState& state) {
   state.step_tokens.clear();
@@ -110,9 +125,12 @@ void plan_step(EngineState& state) {
   state.step_logit_rows.clear();
   state.step_sequences.clear();
   state.step_prompt_logits = 0;
-  state.step_keys = 0;
+  state.step_work = {};
   plan_decodes(state);
+  const StepWork decoding = state.step_work;
   plan_prefills(state);
+  if (state.speculator) draft_tokens(state, decoding);
+  for (Sequence* sequence : state.step_sequences) lay_out(state, *sequence);
 }
 
 }  // namespace forerun

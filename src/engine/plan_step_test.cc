@@ -16,7 +16,12 @@ class PlanStep : public testing::Test {
   explicit PlanStep(EngineOptions options = tiny_options())
       : state_(tiny_model(), kernel_table(available_isas().back()), team_, std::move(options),
                /*num_pages=*/128) {
-    state_.cost = StepCost(kBase, kRow, kKey);
+    state_.cost = known_cost();
+  }
+
+  static StepCost known_cost() {
+    constexpr StepTimes::Point kPoints[] = {{1, kBase + kRow}, {2, kBase + 2 * kRow}};
+    return StepCost({.by_rows = kPoints, .row_key_seconds = kKey});
   }
 
   void queue(int prompt_tokens, uint32_t stream) {
@@ -33,7 +38,7 @@ class PlanStep : public testing::Test {
     forward(state_);
     sample_tokens(state_);
     emit_tokens(state_);
-    state_.cost = StepCost(kBase, kRow, kKey);
+    state_.cost = known_cost();
   }
 
   void decode(int sequences) {
@@ -44,12 +49,14 @@ class PlanStep : public testing::Test {
   }
 
   int64_t rows() const { return static_cast<int64_t>(state_.step_tokens.size()); }
-  double predicted() const { return state_.cost.predict(rows(), state_.step_keys); }
+  double predicted() const { return state_.cost.predict(state_.step_work); }
   // With one row more of the last prompt.
   double predicted_with_one_more() const {
     const Sequence& last = *state_.step_sequences.back();
-    const int64_t keys = last.kv.num_tokens + last.step_rows + 1;
-    return state_.cost.predict(rows() + 1, state_.step_keys + keys);
+    StepWork work = state_.step_work;
+    ++work.rows;
+    work.row_keys += last.kv.num_tokens + last.step_rows + 1;
+    return state_.cost.predict(work);
   }
 
   Team team_{1};
@@ -64,7 +71,7 @@ TEST_F(PlanStep, PrefillsWholeWhenNothingDecodes) {
   plan_step(state_);
   EXPECT_EQ(rows(), 500);
   EXPECT_EQ(state_.step_logit_rows, (std::vector<int32_t>{299, 499}));
-  EXPECT_EQ(state_.step_keys, 300 * 301 / 2 + 200 * 201 / 2);
+  EXPECT_EQ(state_.step_work.row_keys, 300 * 301 / 2 + 200 * 201 / 2);
 }
 
 TEST_F(PlanStep, CutsPromptsAtTheRowLimit) {

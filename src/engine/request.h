@@ -11,6 +11,7 @@
 
 #include "sampling/logprobs.h"
 #include "sampling/params.h"
+#include "spec/speculator.h"
 #include "text/grammar.h"
 
 namespace forerun {
@@ -71,6 +72,7 @@ struct FinishEvent {
   int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
   int64_t completion_tokens = 0;
   uint64_t seed = 0;  // the one given, or the one drawn
+  DraftCounts drafts;
 };
 
 // Which of the prompt's tokens to tell log-probs of.
@@ -93,8 +95,15 @@ struct Request {
   // with ignore_eos. Where nothing else may follow and the model has none, the choice ends as kStop
   // with its last token.
   std::shared_ptr<const Grammar> grammar;
-  uint64_t salt = 0;  // whose prefix cache entries it may use and leave behind; 0 is shared
+  // Whose prefix cache entries and drafts it may use and leave behind; 0 is shared.
+  uint64_t salt = 0;
   bool use_prefix_cache = true;
+  // Drafts for later requests of the salt may come from its output, and for it from earlier ones'.
+  bool share_history = true;
+  // What the output is expected to be like, as tokens: where it is, it comes sooner.
+  std::vector<int32_t> prediction;
+  // For measurements: what the output begins with, whatever the model says.
+  std::vector<int32_t> replay;
   // Told by choice 0. Such a prompt is computed whole, whatever the prefix cache holds.
   std::optional<PromptLogprobs> prompt_logprobs;
   // Ends, as kLength, when the prompt is computed: nothing is sampled, and the prompt may fill the

@@ -1,7 +1,19 @@
+#include <cmath>
+
 #include "base/check.h"
+#include "base/clock.h"
 #include "engine/state.h"
 
 namespace forerun {
+namespace {
+
+void learn_cost(EngineState& state, double seconds) {
+  state.stats.step_seconds += seconds;
+  state.stats.mispredicted_seconds += std::abs(seconds - state.cost.predict(state.step_work));
+  state.cost.observe(state.step_work, seconds);
+}
+
+}  // namespace
 
 bool run_step(EngineState& state) {
   cancel_requests(state);
@@ -12,10 +24,15 @@ bool run_step(EngineState& state) {
     CHECK(state.sequences.empty(), "the oldest request always has room to move on");
     return false;
   }
+  const double begin = now_seconds();
+  const double masks_before = state.stats.mask_seconds;
   forward(state);
   fork_choices(state);
   score_prompts(state);
   sample_tokens(state);
+  // Waiting for a mask says nothing about the next step.
+  const double masks = state.stats.mask_seconds - masks_before;
+  learn_cost(state, now_seconds() - begin - masks);
   emit_tokens(state);
   sweep(state);
   return true;

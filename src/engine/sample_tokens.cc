@@ -6,14 +6,14 @@
 namespace forerun {
 namespace {
 
-SamplePoint point_of(const Sequence& sequence, int choice) {
+// Of the token behind the sequence's tokens and `num_followed` drafted ones.
+SamplePoint point_of(const Sequence& sequence, int num_followed) {
   const ActiveRequest& request = *sequence.request;
   SamplePoint point{request.request.sampling};
   if (sequence.penalties) point.penalties = &*sequence.penalties;
-  if (sequence.grammar) point.allowed = sequence.grammar->allowed();
-  // The token to come stands behind all there are.
-  point.noise = {request.seed, static_cast<uint32_t>(choice),
-                 static_cast<uint32_t>(sequence.num_tokens())};
+  if (sequence.grammar) point.allowed = sequence.grammar->allowed(num_followed);
+  point.noise = {request.seed, static_cast<uint32_t>(sequence.choice),
+                 static_cast<uint32_t>(sequence.num_tokens() + num_followed)};
   return point;
 }
 
@@ -38,7 +38,6 @@ void add_logprobs(const SamplingParams& params, std::span<const float> logits,
 
 void sample_row(std::span<const float> logits, const SamplePoint& point,
                 SamplerWorkspace& workspace, SampleResult& result) {
-  if (result.error || result.grammar_ended) return;
   const Result<Sampled> sampled = sample(logits, point, workspace);
   if (!sampled.ok()) {
     result.error = sampled.error();
@@ -62,18 +61,69 @@ void sample_together(EngineState& state, std::span<const float> logits, const Sa
 }
 
 // Lets the masks that were made during the forward pass be read.
-void take_masks(EngineState& state) {
-  const auto has_grammar = [](const SampleResult& result) {
-    return result.sequence->grammar != nullptr;
+void wait_for_masks(EngineState& state) {
+  const auto has_grammar = [](const Sequence* sequence) {
+    return sequence->logit_row >= 0 && sequence->grammar != nullptr;
   };
-  if (std::ranges::none_of(state.samples, has_grammar)) return;
+  if (std::ranges::none_of(state.step_sequences, has_grammar)) return;
   const double begin = now_seconds();
   state.mask_maker->wait();
   state.stats.mask_seconds += now_seconds() - begin;
-  for (SampleResult& result : state.samples) {
-    if (!has_grammar(result)) continue;
-    result.error = result.sequence->grammar->error();
-    result.grammar_ended = result.sequence->grammar->ended();
+}
+
+// Drafted tokens that may be verified: not those that the grammar forbids.
+std::span<const int32_t> legal_draft(const EngineState& state, const Sequence& sequence) {
+  if (sequence.num_drafted == 0) return {};
+  const std::span<const int32_t> draft = state.speculator->draft_of(sequence.draft_place);
+  return sequence.grammar ? draft.first(sequence.grammar->num_followed()) : draft;
+}
+
+// One token; false when the sequence ends instead.
+template <typename SampleOne>
+bool sample_one(const Sequence& sequence, int num_followed, SampleResult& result,
+                const SampleOne& sample_with) {
+  if (sequence.grammar) {
+    result.error = sequence.grammar->error();
+    result.grammar_ended = sequence.grammar->ended(num_followed);
+    if (result.error || result.grammar_ended) return false;
+  }
+  sample_with(point_of(sequence, num_followed), result);
+  const std::vector<int32_t>& replay = sequence.request->request.replay;
+  const auto next = static_cast<size_t>(sequence.output_tokens() + num_followed);
+  if (next < replay.size()) result.token_id = replay[next];
+  return !result.error;
+}
+
+// Walks along the draft for as long as the tokens sampled are the drafted ones. What is sampled
+// depends on the tokens before it, so that a draft changes nothing but how many come in one step.
+template <typename SampleOne>
+void sample_sequence(EngineState& state, Sequence& sequence, const SampleOne& sample_with) {
+  const std::span<const int32_t> draft = legal_draft(state, sequence);
+  const size_t most = draft.size() + 1;
+  size_t followed = 0;
+  sequence.num_samples = 0;
+  while (true) {
+    SampleResult& result = state.samples[sequence.first_sample + sequence.num_samples++];
+    result.logit_row = sequence.logit_row + static_cast<int>(followed);
+    if (!sample_one(sequence, static_cast<int>(followed), result, sample_with)) break;
+    if (followed + 1 == most || result.token_id != draft[followed]) break;
+    if (sequence.penalties) sequence.penalties->push(result.token_id);
+    ++followed;
+  }
+  if (sequence.penalties) sequence.penalties->pop(static_cast<int>(followed));
+}
+
+// A place for each token that a sequence may sample.
+void make_samples(EngineState& state) {
+  state.samples.clear();
+  state.sampling.clear();
+  for (Sequence* sequence : state.step_sequences) {
+    if (sequence->logit_row < 0) continue;
+    state.sampling.push_back(sequence);
+    sequence->first_sample = static_cast<int>(state.samples.size());
+    for (int i = 0; i <= sequence->num_drafted; ++i) {
+      state.samples.emplace_back().sequence = sequence;
+    }
   }
 }
 
@@ -90,35 +140,32 @@ void add_raw_logprobs(std::span<const float> logits, int num_top, SamplerWorkspa
 }
 
 void sample_tokens(EngineState& state) {
-  state.samples.clear();
+  make_samples(state);
+  if (state.sampling.empty()) return;
+  wait_for_masks(state);
   const auto vocab_size = static_cast<size_t>(state.model.descriptor().vocab_size);
-  for (Sequence* sequence : state.step_sequences) {
-    if (sequence->logit_row < 0) continue;
-    state.samples.emplace_back();
-    state.samples.back().sequence = sequence;
-    state.samples.back().logit_row = sequence->logit_row;
-  }
-  take_masks(state);
   const auto logits_of = [&](const SampleResult& result) {
     return std::span<const float>(state.decoder.logits(result.logit_row), vocab_size);
   };
-  if (state.samples.size() == 1) {
-    SampleResult& result = state.samples[0];
-    const SamplePoint point = point_of(*result.sequence, result.sequence->choice);
-    if (divisible(point, static_cast<int>(vocab_size)) &&
-        point.params.logprobs == LogprobMode::kNone) {
-      return sample_together(state, logits_of(result), point, result);
-    }
-    return sample_row(logits_of(result), point, *state.workspaces[0], result);
+  const auto sample_by = [&](SamplerWorkspace& workspace) {
+    return [&](const SamplePoint& point, SampleResult& result) {
+      sample_row(logits_of(result), point, workspace, result);
+    };
+  };
+  const auto sample_by_all = [&](const SamplePoint& point, SampleResult& result) {
+    const bool is_divisible = divisible(point, static_cast<int>(vocab_size)) &&
+                              point.params.logprobs == LogprobMode::kNone;
+    if (is_divisible) return sample_together(state, logits_of(result), point, result);
+    sample_row(logits_of(result), point, *state.workspaces[0], result);
+  };
+  if (state.sampling.size() == 1) {
+    return sample_sequence(state, *state.sampling[0], sample_by_all);
   }
-  if (state.samples.empty()) return;
   state.team.run([&](int member) {
     const Range mine =
-        share_of(static_cast<int64_t>(state.samples.size()), member, state.team.size());
+        share_of(static_cast<int64_t>(state.sampling.size()), member, state.team.size());
     for (int64_t i = mine.begin; i < mine.end; ++i) {
-      SampleResult& result = state.samples[i];
-      sample_row(logits_of(result), point_of(*result.sequence, result.sequence->choice),
-                 *state.workspaces[member], result);
+      sample_sequence(state, *state.sampling[i], sample_by(*state.workspaces[member]));
     }
   });
 }

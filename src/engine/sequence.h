@@ -45,9 +45,14 @@ struct Sequence {
   // The prompt token whose log-prob is told next; prompt_tokens() when none is.
   int64_t next_prompt_logprob = 0;
 
+  int draft_place = -1;  // in the speculator, or −1
+
   // This step.
-  int step_rows = 0;         // tokens computed by it
-  int logit_row = -1;        // which logits it samples from, or −1
+  int step_rows = 0;         // known tokens computed by it
+  int num_drafted = 0;       // tokens behind them
+  int logit_row = -1;        // which logits it samples from, the drafts' behind, or −1
+  int first_sample = 0;      // of EngineState::samples
+  int num_samples = 0;
   int prompt_logit_row = 0;  // the first of those that predict prompt tokens
   int num_prompt_logits = 0;
 

@@ -10,9 +10,10 @@
 #include "engine/engine.h"
 #include "engine/mask_maker.h"
 #include "engine/sequence.h"
-#include "engine/step_cost.h"
 #include "models/decoder.h"
 #include "sampling/sampler.h"
+#include "spec/speculator.h"
+#include "spec/step_cost.h"
 #include "tensor/buffer.h"
 
 namespace forerun {
@@ -34,8 +35,8 @@ struct SampleResult {
 };
 
 // Everything the engine's actions work on, each in a file of its own. One step runs them in this
-// order: cancel_requests, admit, plan_step, forward, fork_choices, score_prompts, sample_tokens,
-// emit_tokens.
+// order: cancel_requests, admit, plan_step (with draft_tokens), forward, fork_choices, score_prompts,
+// sample_tokens, emit_tokens.
 struct EngineState {
   EngineState(const Model& model, const KernelTable& kernels, Team& team, EngineOptions options,
               int num_pages);
@@ -63,13 +64,15 @@ struct EngineState {
   std::vector<int32_t> step_logit_rows;
   std::vector<Sequence*> step_sequences;
   int step_prompt_logits = 0;
-  int64_t step_keys = 0;                    // that the rows attend to, summed
+  StepWork step_work;
   std::array<Buffer, kNumTaps> tap_memory;  // [max_step_rows, d_model] each, with keep_states
   StateTap tap;
   std::vector<SampleResult> prompt_scores;
-  std::vector<SampleResult> samples;
+  std::vector<Sequence*> sampling;    // those of the step whose next logits are there
+  std::vector<SampleResult> samples;  // theirs, one after the other
   std::vector<std::unique_ptr<SamplerWorkspace>> workspaces;  // one a team member
   std::unique_ptr<MaskMaker> mask_maker;                      // since the first grammar came
+  std::unique_ptr<Speculator> speculator;                     // null: nothing is drafted
 
   EngineStats stats;
 };
@@ -81,16 +84,21 @@ Status check_request(const EngineState& state, const Request& request);
 // Takes in a checked request: its choices wait.
 RequestId queue_request(EngineState& state, Request request);
 // Gives a sequence its lists, when it gets a place for the first time.
-void make_lists(const EngineState& state, Sequence& sequence);
+void make_lists(EngineState& state, Sequence& sequence);
 
 // Finishes what was cancelled.
 void cancel_requests(EngineState& state);
 // Moves waiting sequences to running while there is room for their tokens.
 void admit(EngineState& state);
-// Chooses the step's rows: a token of everything that decodes, then prompts in chunks. Preempts the
-// newest sequence when memory runs out.
+// Chooses the step's rows: a token of everything that decodes and what is drafted behind it, then
+// prompts in chunks. Preempts the newest sequence when memory runs out, though never for a draft.
 void plan_step(EngineState& state);
-// Runs the model, records what is computed, learns what it cost.
+// What a step may take, in seconds: the option's time, or four steps of what decodes in it.
+double step_budget(const EngineState& state, const StepWork& decoding);
+// Drafts for the step's sequences that decode, as much as is worth verifying. `decoding` is the
+// step's work without prefill and drafts.
+void draft_tokens(EngineState& state, const StepWork& decoding);
+// Runs the model and records what is computed; drafts are recorded when they are accepted.
 void forward(EngineState& state);
 // With keep_states: puts the tap's rows beside their keys and values.
 void keep_states(EngineState& state);
@@ -98,7 +106,8 @@ void keep_states(EngineState& state);
 void fork_choices(EngineState& state);
 // Log-probs of the prompt tokens that the step's logits predict.
 void score_prompts(EngineState& state);
-// One token for every sequence whose next logits are there, and its log-probs.
+// For every sequence whose next logits are there its next token, as long as that is the drafted
+// one, and the token behind; and their log-probs.
 void sample_tokens(EngineState& state);
 // Log-probs of `result`'s token under the model's own distribution, or an error.
 void add_raw_logprobs(std::span<const float> logits, int num_top, SamplerWorkspace& workspace,

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace forerun {
+
+// What `forerun bench speculation` asks, as one line of its file says it.
+struct SpeculationPrompt {
+  std::string question;
+  std::string prediction;            // "prediction": what the answer is expected to be like
+  std::vector<std::string> answers;  // "response": recorded answers
+};
+
+// Lines of JSON objects. The question is "prompt", "question", "text", or the first of "turns". An
+// Error names the line.
+Result<std::vector<SpeculationPrompt>> parse_speculation_prompts(std::string_view text);
+
+}  // namespace forerun

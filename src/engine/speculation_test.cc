@@ -1,0 +1,228 @@
+// Drafts change nothing of what is answered: every case drafts for the same sixteen requests in
+// another way, some of it right and some wrong, and wants the bits of the plain run.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "engine/engine_fixture.h"
+
+namespace forerun {
+namespace {
+
+constexpr int32_t kVocabSize = 320;
+
+EngineOptions speculating(bool forced = true) {
+  EngineOptions options = tiny_options();
+  options.speculation.history = options.speculation.prediction = true;
+  options.speculation.forced = forced;
+  options.speculation.max_draft = 9;
+  options.speculation.history_tokens = 1 << 14;
+  return options;
+}
+
+std::vector<Answer> choices_of(const std::vector<Answers>& answers) {
+  std::vector<Answer> choices;
+  for (const Answers& one : answers) {
+    choices.insert(choices.end(), one.choices.begin(), one.choices.end());
+  }
+  return choices;
+}
+
+std::vector<Answers> run(const std::vector<Request>& requests, const EngineOptions& options,
+                         Isa isa = available_isas().back(), const Model& model = tiny_model()) {
+  RecordedEngine recorded(model, isa, /*num_threads=*/2, options);
+  return recorded.run(requests);
+}
+
+// The requests, each with its answer as prediction, in which every seventh token is another.
+std::vector<Request> predicted(std::vector<Request> requests, const std::vector<Answers>& answers) {
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].prediction = answers[i].choices[0].token_ids();
+    for (size_t t = 6; t < requests[i].prediction.size(); t += 7) {
+      requests[i].prediction[t] ^= 1;
+    }
+  }
+  return requests;
+}
+
+void expect_both(const SpeculationStats& stats) {
+  EXPECT_GT(stats.accepted_tokens, 100);
+  EXPECT_GT(stats.draft_tokens - stats.accepted_tokens, 100);
+}
+
+class Speculation : public testing::TestWithParam<Isa> {
+ protected:
+  // Some run into the context's end, and none stops early by chance.
+  static std::vector<Request> requests() {
+    std::vector<Request> requests = mixed_requests(kVocabSize);
+    for (size_t i = 0; i < requests.size(); i += 3) requests[i].max_tokens = 0;
+    return requests;
+  }
+  const std::vector<Answers>& plain() {
+    static std::map<Isa, std::vector<Answers>> found;
+    if (!found.contains(GetParam())) {
+      found[GetParam()] = run(requests(), tiny_options(), GetParam());
+    }
+    return found[GetParam()];
+  }
+  void expect_same(const EngineOptions& options, const std::string& what) {
+    RecordedEngine recorded(tiny_model(), GetParam(), /*num_threads=*/2, options);
+    EXPECT_EQ(choices_of(recorded.run(predicted(requests(), plain()))), choices_of(plain()))
+        << what;
+    // What was said before is drafted from, too, and prefixes are found.
+    EXPECT_EQ(choices_of(recorded.run(requests())), choices_of(plain())) << what << ", again";
+    EXPECT_EQ(recorded.stats().kv_pages_in_use, 0);
+    stats_ = recorded.stats();
+  }
+
+  EngineStats stats_;
+};
+INSTANTIATE_TEST_SUITE_P(Isa, Speculation, testing::ValuesIn(available_isas()),
+                         [](const auto& info) { return std::string(isa_name(info.param)); });
+
+TEST_P(Speculation, SameTokensInABatch) {
+  expect_same(speculating(), "forced");
+  expect_both(stats_.speculation);
+  for (const auto& source : stats_.speculation.by_source) EXPECT_GT(source.accepted_tokens, 30);
+  expect_same(speculating(/*forced=*/false), "by the policy");
+}
+
+TEST_P(Speculation, SameTokensAlone) {
+  RecordedEngine recorded(tiny_model(), GetParam(), /*num_threads=*/2, speculating());
+  std::vector<Answers> answers;
+  for (const Request& request : predicted(requests(), plain())) {
+    answers.push_back(recorded.run({request})[0]);
+  }
+  EXPECT_EQ(choices_of(answers), choices_of(plain()));
+  expect_both(recorded.stats().speculation);
+  EXPECT_LT(recorded.stats().steps, recorded.stats().generated_tokens / 2);
+}
+
+TEST_P(Speculation, SameTokensInSmallSteps) {
+  for (const int rows : {1, 5, 20}) {
+    EngineOptions options = speculating();
+    options.max_step_rows = rows;
+    options.max_sequences = std::min(rows, 16);
+    expect_same(options, std::to_string(rows) + " rows a step");
+  }
+}
+
+TEST_P(Speculation, SameTokensWhenPreempted) {
+  for (const int pages : {16, 20, 34}) {
+    EngineOptions options = speculating();
+    options.kv_tokens = pages * 32;
+    expect_same(options, std::to_string(pages) + " pages");
+    EXPECT_GT(stats_.preemptions, 0);
+  }
+}
+
+TEST_P(Speculation, SameTokensWithOtherKeysAndStates) {
+  EngineOptions options = speculating();
+  options.keep_states = true;
+  expect_same(options, "states kept");
+}
+
+// A draft that is right leaves in the prefix cache what the plain run leaves.
+TEST(SpeculationCache, HoldsWhatWasAccepted) {
+  Request request;
+  request.prompt = random_tokens(20, kVocabSize, 1);
+  request.max_tokens = 100;
+  request.ignore_eos = true;
+  request.sampling.seed = 1;
+  const std::vector<Answers> plain = run({request}, tiny_options());
+  RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, speculating());
+  recorded.run(predicted({request}, plain));
+  Request next = request;
+  const std::vector<int32_t> output = plain[0].choices[0].token_ids();
+  next.prompt.insert(next.prompt.end(), output.begin(), output.end());
+  EXPECT_EQ(recorded.run({next})[0].cached_tokens, 96) << "119 tokens were computed";
+  EXPECT_EQ(choices_of(recorded.run({next})), choices_of(run({next}, tiny_options())));
+}
+
+// What lies behind the end of an output is not output, though the draft had it.
+TEST(SpeculationEnds, NothingFollowsAnEnd) {
+  Request request;
+  request.prompt = random_tokens(20, kVocabSize, 2);
+  request.max_tokens = 60;
+  request.ignore_eos = true;
+  request.sampling.seed = 3;
+  const std::vector<int32_t> whole = run({request}, tiny_options())[0].choices[0].token_ids();
+  for (const size_t end : {1u, 7u, 8u, 30u}) {
+    for (const bool by_string : {false, true}) {
+      Request ending = request;
+      EngineOptions plain = tiny_options();
+      EngineOptions drafting = speculating();
+      if (by_string) {
+        for (EngineOptions* options : {&plain, &drafting}) {
+          options->token_bytes.assign(kVocabSize, "a");
+          options->token_bytes[whole[end]] = "xy";
+        }
+        ending.stop_strings = {"x"};
+      } else {
+        ending.stop_ids = {whole[end]};
+      }
+      const std::vector<Answers> expected = run({ending}, plain);
+      ASSERT_LE(expected[0].choices[0].tokens.size(), end + 1);
+      ending.prediction = whole;
+      EXPECT_EQ(choices_of(run({ending}, drafting)), choices_of(expected)) << end;
+    }
+  }
+}
+
+TEST(SpeculationEnds, CountsComeWithTheFinish) {
+  Request request;
+  request.prompt = random_tokens(20, kVocabSize, 2);
+  request.max_tokens = 60;
+  request.ignore_eos = true;
+  request.sampling.seed = 3;
+  const std::vector<Answers> plain = run({request}, tiny_options());
+  DraftCounts counts;
+  Request counted = predicted({request}, plain)[0];
+  counted.on_finish = [&](const FinishEvent& event) { counts = event.drafts; };
+  RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, speculating());
+  recorded.run({counted});
+  EXPECT_GT(counts.drafts, 5);
+  EXPECT_GT(counts.accepted_tokens, 30);
+  EXPECT_GT(counts.draft_tokens, counts.accepted_tokens);
+  EXPECT_EQ(recorded.stats().speculation.draft_tokens, counts.draft_tokens);
+  EXPECT_EQ(recorded.stats().speculation.accepted_tokens, counts.accepted_tokens);
+}
+
+TEST(SpeculationScopes, OneSaltDoesNotDraftForAnother) {
+  Request request;
+  request.prompt = random_tokens(20, kVocabSize, 4);
+  request.max_tokens = 100;
+  request.ignore_eos = true;
+  request.sampling.seed = 5;
+  const auto accepted_of_second = [&](uint64_t salt, bool share) {
+    RecordedEngine recorded(tiny_model(), available_isas().back(), 2, speculating());
+    Request first = request;
+    first.salt = 1;
+    first.share_history = share;
+    recorded.run({first});
+    const int64_t before = recorded.stats().speculation.accepted_tokens;
+    Request second = request;
+    second.salt = salt;
+    recorded.run({second});
+    return recorded.stats().speculation.accepted_tokens - before;
+  };
+  const int64_t same = accepted_of_second(1, true);
+  EXPECT_GT(same, 80);
+  EXPECT_LT(accepted_of_second(2, true), same / 2);
+  EXPECT_LT(accepted_of_second(1, false), same / 2);
+}
+
+TEST(SpeculationRequest, APredictionIsHeldToTheVocabulary) {
+  Team team(1);
+  Result<std::unique_ptr<Engine>> engine = Engine::create(
+      tiny_model(), kernel_table(available_isas().back()), team, speculating());
+  Request request;
+  request.prompt = {1, 2, 3};
+  request.prediction = {4, kVocabSize};
+  const Result<RequestId> id = (*engine)->add(request);
+  ASSERT_FALSE(id.ok());
+  EXPECT_EQ(id.error().message, "prediction token 1 is 320; ids go from 0 to 319");
+}
+
+}  // namespace
+}  // namespace forerun

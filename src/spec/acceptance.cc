@@ -1,0 +1,57 @@
+#include "spec/acceptance.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace forerun {
+namespace {
+
+// Outcomes of a kind that count; older ones fade.
+constexpr float kMostSeen = 256.0f;
+constexpr double kGuessStrength = 4.0;
+constexpr double kKindStrength = 8.0;
+// One outcome more or less is always possible.
+constexpr double kLeast = 0.005;
+constexpr double kMost = 0.995;
+
+// The share of texts that go on as the candidates do grows with what they have in common.
+double guess(const Evidence& evidence) {
+  const double match = evidence.match;
+  if (evidence.source == DraftSource::kPrediction) return (match + 4.0) / (match + 5.0);
+  return evidence.share * match / (match + 1.5);
+}
+
+}  // namespace
+
+void Acceptance::Count::add(bool was_accepted) {
+  seen += 1.0f;
+  accepted += was_accepted ? 1.0f : 0.0f;
+  if (seen < kMostSeen) return;
+  seen *= 0.5f;
+  accepted *= 0.5f;
+}
+
+int Acceptance::kind_of(const Evidence& evidence) {
+  const int match = std::min<int>(std::bit_width(evidence.match), kMatches - 1);
+  const int share = (evidence.share > 0.4f) + (evidence.share > 0.7f) + (evidence.share > 0.95f);
+  return (static_cast<int>(evidence.source) * kMatches + match) * kShares + share;
+}
+
+int Acceptance::position_class(int position) {
+  return std::min<int>(std::bit_width(static_cast<uint32_t>(position)), kPositions - 1);
+}
+
+double Acceptance::probability(const Evidence& evidence, int position) const {
+  const Kind& kind = kinds_[kind_of(evidence)];
+  const double of_kind = kind.all.rate(guess(evidence), kGuessStrength);
+  const double here = kind.by_position[position_class(position)].rate(of_kind, kKindStrength);
+  return std::clamp(here, kLeast, kMost);
+}
+
+void Acceptance::observe(const Evidence& evidence, int position, bool accepted) {
+  Kind& kind = kinds_[kind_of(evidence)];
+  kind.all.add(accepted);
+  kind.by_position[position_class(position)].add(accepted);
+}
+
+}  // namespace forerun

@@ -1,0 +1,78 @@
+#include "spec/draft_budget.h"
+
+#include <algorithm>
+
+namespace forerun {
+namespace {
+
+constexpr double kLeastGain = 1.02;
+// Rows are added beyond a worse rate for a while: time grows in steps, as kernels take rows
+// together.
+constexpr double kGivenUpRate = 0.85;
+
+// What the curve's next token is worth; 0 when there is none.
+float next_survival(const DraftCurve& curve) {
+  const auto next = static_cast<size_t>(curve.length);
+  return next < curve.survival.size() ? curve.survival[next] : 0.0f;
+}
+
+void add_row(const DraftCurve& curve, StepWork& work) {
+  ++work.rows;
+  ++work.keys_read;
+  work.row_keys += curve.keys + curve.length;
+}
+
+}  // namespace
+
+void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,
+                    std::vector<int32_t>& order) {
+  const auto less = [&](int32_t a, int32_t b) {
+    return next_survival(curves[a]) < next_survival(curves[b]);
+  };
+  // The curve a row went to, by row: lengths are taken back to where the rate was best.
+  std::vector<int32_t>& heap = order;
+  heap.clear();
+  for (size_t i = 0; i < curves.size(); ++i) {
+    curves[i].length = 0;
+    if (next_survival(curves[i]) > 0.0f) heap.push_back(static_cast<int32_t>(i));
+  }
+  std::ranges::make_heap(heap, less);
+
+  const double seconds_without = cost.predict(budget.work);
+  if (seconds_without <= 0.0) return;
+  const double rate_without = budget.tokens / seconds_without;
+  double best_rate = rate_without * kLeastGain;
+  float least_survival = 2.0f;  // of what is verified at the best rate; above 1: nothing is
+  StepWork work = budget.work;
+  double tokens = budget.tokens;
+  for (int64_t row = 0; row < budget.max_rows && !heap.empty(); ++row) {
+    std::ranges::pop_heap(heap, less);
+    DraftCurve& curve = curves[heap.back()];
+    const float survival = next_survival(curve);
+    ++curve.length;
+    add_row(curve, work);
+    tokens += survival;
+    const double seconds = cost.predict(work);
+    if (seconds > budget.max_seconds) {
+      --curve.length;
+      break;
+    }
+    const double rate = tokens / seconds;
+    if (rate > best_rate) {
+      best_rate = rate;
+      least_survival = survival;
+    }
+    if (rate < kGivenUpRate * rate_without) break;
+    if (next_survival(curve) > 0.0f) {
+      std::ranges::push_heap(heap, less);
+    } else {
+      heap.pop_back();
+    }
+  }
+  // Rows came in descending order of survival.
+  for (DraftCurve& curve : curves) {
+    while (curve.length > 0 && curve.survival[curve.length - 1] < least_survival) --curve.length;
+  }
+}
+
+}  // namespace forerun

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "spec/step_cost.h"
+
+namespace forerun {
+
+// What a sequence's draft may bring to the step.
+struct DraftCurve {
+  std::span<const float> survival;  // that the first i + 1 tokens are all accepted; descending
+  int64_t keys = 0;                 // before the draft's first token
+  int length = 0;                   // chosen: tokens of the draft to verify
+};
+
+struct DraftBudget {
+  double tokens = 0.0;   // the step brings without drafts
+  StepWork work;         // it has without drafts
+  double max_seconds = 0.0;  // it may take, as predicted
+  int64_t max_rows = 0;      // of drafts
+};
+
+// Cuts drafts to the lengths at which a step of all sequences brings the most tokens a second, as
+// `cost` predicts: rows go to the tokens most likely to survive, and none to anybody where that
+// does not gain at least 2 %, for the prediction is not exact. `order` is memory to work with, with
+// room for all curves.
+void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,
+                    std::vector<int32_t>& order);
+
+}  // namespace forerun

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "spec/acceptance.h"
+#include "spec/draft_budget.h"
+#include "spec/drafter.h"
+#include "spec/history_drafter.h"
+
+namespace forerun {
+
+struct SpeculationOptions {
+  bool history = false;      // draft from texts of before
+  bool prediction = false;   // and from what a request expects
+  int max_draft = 24;        // tokens of one draft, up to kMaxDraft
+  int max_rows = 64;         // of drafts in a step
+  int64_t history_tokens = 1 << 20;
+  // Verify every draft as long as it is, whatever it costs: for tests and measurements.
+  bool forced = false;
+
+  bool on() const { return history || prediction; }
+};
+
+// Which of the sources that there are draft.
+struct ActiveSources {
+  bool history = true;
+  bool prediction = true;
+};
+
+struct SpeculationStats {
+  struct BySource {
+    int64_t draft_tokens = 0;
+    int64_t accepted_tokens = 0;
+  };
+  int64_t drafts = 0;           // of one sequence in one step
+  int64_t draft_tokens = 0;     // that were verified
+  int64_t accepted_tokens = 0;  // of these
+  std::array<int64_t, kMaxDraft> accepted_at = {};  // by place in the draft
+  std::array<BySource, kNumDraftSources> by_source = {};
+  double seconds = 0.0;  // taken by drafting and choosing
+};
+
+// What one request's drafts came to.
+struct DraftCounts {
+  int64_t drafts = 0;
+  int64_t draft_tokens = 0;
+  int64_t accepted_tokens = 0;
+};
+
+// Drafts for sequences and decides how much of it is verified. Nothing of a request's answer
+// depends on it (docs/architecture.md, promise 1). One thread calls everything; only begin()
+// allocates.
+class Speculator final {
+ public:
+  Speculator(const SpeculationOptions& options, int max_sequences);
+  ~Speculator();
+
+  // A place for a sequence.
+  int begin(const DraftRequest& request);
+  void end(int place);
+
+  // --- each step: draft() for every sequence that decodes, choose(), then learn() for each.
+
+  // Drafts at most `max_tokens` behind `context`, all tokens of the sequence. `keys`: positions
+  // before the draft's first token.
+  void draft(int place, std::span<const int32_t> context, int max_tokens);
+  // How much of the drafts made since the last choice is verified; draft_of() is cut to it.
+  void choose(const DraftBudget& budget, const StepCost& cost);
+  // Of the newest draft, what is to be verified.
+  std::span<const int32_t> draft_of(int place) const;
+  // Verifies no more of it than that.
+  void cut(int place, int length);
+  // `tokens` came, as many as the verified part of the draft gave and one more; or fewer, where the
+  // output ended.
+  void learn(int place, std::span<const int32_t> tokens);
+
+  // From the next draft on. All of them learn meanwhile.
+  void set_active(const ActiveSources& active);
+
+  const SpeculationOptions& options() const { return options_; }
+  const SpeculationStats& stats() const { return stats_; }
+  const DraftCounts& counts(int place) const { return places_[place].counts; }
+
+ private:
+  struct Place {
+    Draft draft;
+    std::vector<float> survival;  // of its tokens
+    int length = 0;               // of it, to be verified
+    int64_t keys = 0;
+    // Of late, accepted and expected to be.
+    double accepted = 0.0;
+    double expected = 0.0;
+    DraftCounts counts;
+  };
+  // What a drafter has proposed for the place being drafted for.
+  struct Source {
+    DraftSource kind;
+    std::unique_ptr<Drafter> drafter;
+    Draft proposal;
+    bool active = true;
+    bool agrees = false;  // with the draft so far
+  };
+
+  double trust(const Place& place) const;
+  bool ask(int place, int max_tokens);
+  Source* best_source(int step, int position, double& probability);
+  void extend(Place& here, int max_tokens);
+  void note(Place& here, int index, bool accepted);
+
+  SpeculationOptions options_;
+  std::vector<Source> sources_;
+  Acceptance acceptance_;
+  std::vector<Place> places_;
+  std::vector<int32_t> free_places_;
+  std::vector<int32_t> drafted_;   // places, since the last choice
+  std::vector<DraftCurve> curves_;
+  std::vector<int32_t> order_;
+  std::vector<int32_t> context_;   // of the place being drafted for, its draft behind it
+  SpeculationStats stats_;
+};
+
+}  // namespace forerun

@@ -1,0 +1,159 @@
+#include "spec/speculator.h"
+
+#include <gtest/gtest.h>
+
+namespace forerun {
+namespace {
+
+using Tokens = std::vector<int32_t>;
+
+constexpr StepTimes::Point kPoints[] = {{1, 4e-3}, {8, 4.4e-3}, {16, 8e-3}, {32, 16e-3}};
+const StepCost kCost({.by_rows = kPoints});
+const DraftBudget kOneSequence = {
+    .tokens = 1.0, .work = {.rows = 1}, .max_seconds = 1.0, .max_rows = 64};
+
+SpeculationOptions options(bool forced = false) {
+  SpeculationOptions options;
+  options.history = options.prediction = true;
+  options.forced = forced;
+  options.history_tokens = 1 << 14;
+  return options;
+}
+
+// One sequence whose output is known.
+class Replay {
+ public:
+  Replay(Speculator& speculator, const Tokens& prompt, Tokens output, const Tokens& prediction = {})
+      : speculator_(speculator), tokens_(prompt), output_(std::move(output)) {
+    DraftRequest request;
+    request.id = ++requests;
+    request.prompt = prompt;
+    request.prediction = prediction;
+    place_ = speculator_.begin(request);
+    take(1);
+  }
+  ~Replay() { speculator_.end(place_); }
+
+  bool done() const { return next_ == output_.size(); }
+  // A step: how many tokens it gave.
+  int step() {
+    speculator_.draft(place_, tokens_, static_cast<int>(output_.size() - next_) - 1);
+    speculator_.choose(kOneSequence, kCost);
+    const std::span<const int32_t> draft = speculator_.draft_of(place_);
+    drafted = Tokens(draft.begin(), draft.end());
+    size_t count = 0;
+    while (count < drafted.size() && drafted[count] == output_[next_ + count]) ++count;
+    return take(static_cast<int>(count) + 1);
+  }
+  const DraftCounts& counts() const { return speculator_.counts(place_); }
+
+  Tokens drafted;
+  static inline uint64_t requests = 0;
+
+ private:
+  int take(int count) {
+    const Tokens came(output_.begin() + next_, output_.begin() + next_ + count);
+    tokens_.insert(tokens_.end(), came.begin(), came.end());
+    next_ += count;
+    speculator_.learn(place_, came);
+    return count;
+  }
+
+  Speculator& speculator_;
+  Tokens tokens_;
+  Tokens output_;
+  size_t next_ = 0;
+  int place_;
+};
+
+Tokens counting(int begin, int count) {
+  Tokens tokens;
+  for (int i = 0; i < count; ++i) tokens.push_back(begin + i);
+  return tokens;
+}
+
+int steps_of(Replay& replay) {
+  int steps = 0;
+  for (; !replay.done(); ++steps) replay.step();
+  return steps;
+}
+
+TEST(Speculator, APredictionComesInFewSteps) {
+  Speculator speculator(options(), 4);
+  Replay replay(speculator, {1, 2}, counting(100, 100), counting(100, 100));
+  EXPECT_LE(steps_of(replay), 15);
+  EXPECT_EQ(speculator.stats().by_source[1].accepted_tokens, speculator.stats().accepted_tokens);
+  EXPECT_EQ(replay.counts().draft_tokens, speculator.stats().draft_tokens);
+}
+
+TEST(Speculator, RepetitionIsFoundInTheOutput) {
+  Speculator speculator(options(), 4);
+  Tokens output;
+  for (int i = 0; i < 200; ++i) output.push_back(100 + i % 20);
+  Replay replay(speculator, {1, 2}, output);
+  EXPECT_LE(steps_of(replay), 60);
+  EXPECT_GT(speculator.stats().by_source[0].accepted_tokens, 100);
+}
+
+TEST(Speculator, NothingIsDraftedOfWhatNeverCame) {
+  Speculator speculator(options(), 4);
+  Replay replay(speculator, {1, 2}, counting(100, 50));
+  EXPECT_EQ(steps_of(replay), 49);
+  EXPECT_EQ(speculator.stats().draft_tokens, 0);
+}
+
+// Where every draft is wrong, few are verified, and more when they become right.
+TEST(Speculator, StopsWhereDraftsAreWrongAndBeginsAgain) {
+  Speculator speculator(options(), 4);
+  int verified_late = 0;
+  for (int request = 0; request < 40; ++request) {
+    // What follows "7 8" in the prompt never follows it in the output.
+    Tokens output;
+    for (int i = 0; i < 30; ++i) output.insert(output.end(), {7, 8, 1000 + 100 * request + i});
+    Replay replay(speculator, {7, 8, 9, 10, 11, 7, 8, 9, 10, 11}, output);
+    steps_of(replay);
+    if (request >= 20) verified_late += static_cast<int>(replay.counts().draft_tokens);
+  }
+  EXPECT_LT(verified_late, 20 * 30) << "less than a token for every three that came";
+  Replay replay(speculator, {1, 2}, counting(5000, 100), counting(5000, 100));
+  EXPECT_LE(steps_of(replay), 20);
+}
+
+TEST(Speculator, SourcesContinueEachOther) {
+  Speculator speculator(options(/*forced=*/true), 4);
+  // The prediction ends where the prompt goes on.
+  Replay replay(speculator, {1, 2, 3, 50, 51, 52, 53}, {40, 41, 2, 3, 50, 51, 52, 53, 60},
+                {40, 41, 2, 3});
+  replay.step();
+  EXPECT_EQ(replay.drafted, (Tokens{41, 2, 3, 50, 51, 52, 53}));
+  EXPECT_GT(speculator.stats().by_source[0].accepted_tokens, 0);
+  EXPECT_GT(speculator.stats().by_source[1].accepted_tokens, 0);
+}
+
+TEST(Speculator, CountsByPlaceAndKeepsTheLimits) {
+  SpeculationOptions limited = options(/*forced=*/true);
+  limited.max_draft = 3;
+  Speculator speculator(limited, 4);
+  Replay replay(speculator, {1}, counting(100, 40), counting(100, 40));
+  while (!replay.done()) {
+    replay.step();
+    EXPECT_LE(replay.drafted.size(), 3u);
+  }
+  const SpeculationStats& stats = speculator.stats();
+  EXPECT_EQ(stats.accepted_at[0], stats.drafts);
+  EXPECT_EQ(stats.accepted_at[3], 0);
+  EXPECT_EQ(stats.accepted_at[0] + stats.accepted_at[1] + stats.accepted_at[2],
+            stats.accepted_tokens);
+}
+
+TEST(Speculator, PlacesAreGivenAgain) {
+  Speculator speculator(options(), 2);
+  const int first = speculator.begin({});
+  const int second = speculator.begin({});
+  EXPECT_NE(first, second);
+  speculator.end(first);
+  EXPECT_EQ(speculator.begin({}), first);
+}
+
+}  // namespace
+}  // namespace forerun
