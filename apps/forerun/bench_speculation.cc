@@ -177,8 +177,21 @@ class SpeculationBench final {
                                               int concurrency) {
     EngineOptions engine = loaded_.engine_options();
     engine.max_sequences = concurrency;
+    engine.kv_tokens = kv_tokens(concurrency);
     engine.speculation = speculation;
     return Engine::create(*loaded_.model, *loaded_.kernels, *loaded_.team, std::move(engine));
+  }
+
+  // Room for all prompts, and for what is answered at a time.
+  int64_t kv_tokens(int concurrency) const {
+    int64_t tokens = 0;
+    int64_t longest = 0;
+    for (const Request& request : requests_) {
+      const auto prompt = static_cast<int64_t>(request.prompt.size());
+      tokens += prompt + kPageTokens;
+      longest = std::max(longest, prompt + request.max_tokens + kMaxDraft + kPageTokens);
+    }
+    return tokens + longest * (concurrency + 1);
   }
 
   // What each request is answered alone and without drafts. Replayed answers are known.

@@ -16,14 +16,14 @@ class LoadRun final {
   }
 
   Result<SpeculationOutcome> run() {
+    if (const Status status = compute_prompts(); !status.ok()) return status.error();
     outcome_.before = engine_.stats();
     const double begin = now_seconds();
-    begin_slice();
     while (true) {
       if (const Status status = fill(); !status.ok()) return status.error();
-      if (!engine_.step()) break;
+      if (!step()) break;
       if (!error_.empty()) return Error{error_};
-      if (load_.alternate && now_seconds() - slice_begin_ >= load_.slice_seconds) turn();
+      if (load_.alternate && slice_.seconds >= load_.slice_seconds) turn();
     }
     outcome_.seconds = now_seconds() - begin;
     outcome_.after = engine_.stats();
@@ -32,13 +32,27 @@ class LoadRun final {
   }
 
  private:
+  // Leaves the prompts in the prefix cache: what is measured is how tokens come.
+  Status compute_prompts() {
+    for (const Request& request : load_.requests) {
+      Request prompt;
+      prompt.prompt = request.prompt;
+      prompt.salt = request.salt;
+      prompt.prompt_only = true;
+      if (const Result<RequestId> id = engine_.add(std::move(prompt)); !id.ok()) return id.error();
+    }
+    while (engine_.step()) {
+    }
+    return {};
+  }
+
   // As many under way as wanted, while there are more.
   Status fill() {
     while (next_ < load_.requests.size() && under_way_ < load_.concurrency) {
       Request request = load_.requests[next_];
       request.on_token = [this, index = next_](const TokenEvent& event) {
         outcome_.outputs[index].push_back(event.token_id);
-        ++slice_tokens_;
+        ++step_tokens_;
       };
       request.on_finish = [this](const FinishEvent& event) {
         --under_way_;
@@ -48,26 +62,31 @@ class LoadRun final {
       ++under_way_;
       if (const Result<RequestId> id = engine_.add(std::move(request)); !id.ok()) return id.error();
     }
-    // The last requests have the engine to themselves: that is another load.
-    if (under_way_ < load_.concurrency) is_full_ = false;
     return {};
   }
 
-  void begin_slice() {
-    slice_begin_ = now_seconds();
-    slice_tokens_ = 0;
-    is_full_ = true;
+  // Counted are steps of as many requests as wanted that compute no prompt: those come in bursts
+  // and would drown what drafts bring.
+  bool step() {
+    const bool is_full = under_way_ == load_.concurrency;
+    const int64_t prompt_tokens = engine_.stats().prompt_tokens;
+    step_tokens_ = 0;
+    const double begin = now_seconds();
+    const bool moved = engine_.step();
+    if (is_full && engine_.stats().prompt_tokens == prompt_tokens) {
+      slice_.seconds += now_seconds() - begin;
+      slice_.tokens += step_tokens_;
+    }
+    return moved;
   }
 
   // On, off, off, on, …: a machine that slowly changes favours neither.
   void turn() {
-    if (is_full_) {
-      outcome_.slices.push_back({drafting_, now_seconds() - slice_begin_, slice_tokens_});
-    }
+    outcome_.slices.push_back(slice_);
     ++num_turns_;
-    drafting_ = num_turns_ % 4 == 0 || num_turns_ % 4 == 3;
-    engine_.set_active_sources({.history = drafting_, .prediction = drafting_});
-    begin_slice();
+    const bool drafting = num_turns_ % 4 == 0 || num_turns_ % 4 == 3;
+    engine_.set_active_sources({.history = drafting, .prediction = drafting});
+    slice_ = {.drafting = drafting};
   }
 
   Engine& engine_;
@@ -75,11 +94,9 @@ class LoadRun final {
   SpeculationOutcome outcome_;
   size_t next_ = 0;
   int under_way_ = 0;
-  bool drafting_ = true;
-  bool is_full_ = true;
+  SpeculationSlice slice_ = {.drafting = true};
   int num_turns_ = 0;
-  double slice_begin_ = 0.0;
-  int64_t slice_tokens_ = 0;
+  int64_t step_tokens_ = 0;
   std::string error_;
 };
 

@@ -11,7 +11,8 @@
 namespace forerun {
 
 // Requests that go through one engine, a number of them at a time, while drafting is switched on and
-// off by turns. What is answered is the same either way, so both measure the same work.
+// off by turns. What is answered is the same either way, so both measure the same work. Their
+// prompts are computed before, into the prefix cache.
 struct SpeculationLoad {
   std::vector<Request> requests;  // in order
   int concurrency = 1;
@@ -19,7 +20,7 @@ struct SpeculationLoad {
   bool alternate = true;       // else it is always on
 };
 
-// What one turn brought while as many requests as wanted were under way.
+// What one turn brought in the steps that only decoded, as many requests as wanted.
 struct SpeculationSlice {
   bool drafting = false;
   double seconds = 0.0;

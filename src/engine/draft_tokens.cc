@@ -43,6 +43,7 @@ void draft_tokens(EngineState& state, const StepWork& decoding) {
   }
   const int64_t room = state.options.max_step_rows - state.step_work.rows;
   speculator.choose({.tokens = tokens,
+                     .decoding = decoding,
                      .work = state.step_work,
                      .max_seconds = step_budget(state, decoding),
                      .max_rows = std::min<int64_t>(room, state.options.speculation.max_rows)},

@@ -261,9 +261,9 @@ TEST(GrammarRequest, MayBeCancelledWhileAMaskIsMade) {
 TEST(GrammarRequest, NeedsAPlaceInTheModelsVocabularyForEachEnd) {
   const std::vector<int32_t> ends = {-1, 5, 1000};
   const GrammarProgress progress(compile(GrammarKind::kRegex, "a?"), /*vocab_size=*/100, ends);
-  EXPECT_EQ(progress.allowed().size(), 4u);
-  EXPECT_EQ(progress.allowed()[0], 1u << 5);
-  EXPECT_FALSE(progress.ended());
+  EXPECT_EQ(progress.allowed(0).size(), 4u);
+  EXPECT_EQ(progress.allowed(0)[0], 1u << 5);
+  EXPECT_FALSE(progress.ended(0));
 }
 
 }  // namespace

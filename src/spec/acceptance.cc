@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 namespace forerun {
 namespace {
@@ -41,11 +42,25 @@ int Acceptance::position_class(int position) {
   return std::min<int>(std::bit_width(static_cast<uint32_t>(position)), kPositions - 1);
 }
 
-double Acceptance::probability(const Evidence& evidence, int position) const {
+Acceptance::Estimate Acceptance::estimate(const Evidence& evidence, int position) const {
   const Kind& kind = kinds_[kind_of(evidence)];
+  const Count& here = kind.by_position[position_class(position)];
   const double of_kind = kind.all.rate(guess(evidence), kGuessStrength);
-  const double here = kind.by_position[position_class(position)].rate(of_kind, kKindStrength);
-  return std::clamp(here, kLeast, kMost);
+  const double prior_outcomes = std::min<double>(kind.all.seen + kGuessStrength, kKindStrength);
+  return {here.rate(of_kind, kKindStrength), here.seen + prior_outcomes};
+}
+
+double Acceptance::probability(const Evidence& evidence, int position) const {
+  return std::clamp(estimate(evidence, position).rate, kLeast, kMost);
+}
+
+double Acceptance::cautious(const Evidence& evidence, int position) const {
+  const Estimate found = estimate(evidence, position);
+  const double rate = std::clamp(found.rate, kLeast, kMost);
+  // The lower end of Wilson's interval of one standard deviation, which holds near 0 and 1 too.
+  const double n = found.outcomes;
+  const double half = std::sqrt(rate * (1.0 - rate) / n + 1.0 / (4.0 * n * n));
+  return std::clamp((rate + 1.0 / (2.0 * n) - half) / (1.0 + 1.0 / n), kLeast, kMost);
 }
 
 void Acceptance::observe(const Evidence& evidence, int position, bool accepted) {

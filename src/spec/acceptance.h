@@ -15,6 +15,9 @@ class Acceptance final {
  public:
   // That the token at `position` of a draft is accepted, those before it being so; 0 < p < 1.
   double probability(const Evidence& evidence, int position) const;
+  // What it is at least, as far as one can tell: drafts are chosen for their high probabilities,
+  // and the highest of many estimates is too high.
+  double cautious(const Evidence& evidence, int position) const;
   void observe(const Evidence& evidence, int position, bool accepted);
 
  private:
@@ -37,6 +40,11 @@ class Acceptance final {
     std::array<Count, kPositions> by_position;
   };
 
+  struct Estimate {
+    double rate;
+    double outcomes;  // it rests on
+  };
+  Estimate estimate(const Evidence& evidence, int position) const;
   static int kind_of(const Evidence& evidence);
   static int position_class(int position);
 

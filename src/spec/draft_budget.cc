@@ -38,7 +38,8 @@ void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<D
   }
   std::ranges::make_heap(heap, less);
 
-  const double seconds_without = cost.predict(budget.work);
+  const double seconds_without = cost.predict(budget.decoding);
+  const double prefill_seconds = cost.predict(budget.work) - seconds_without;
   if (seconds_without <= 0.0) return;
   const double rate_without = budget.tokens / seconds_without;
   double best_rate = rate_without * kLeastGain;
@@ -57,7 +58,7 @@ void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<D
       --curve.length;
       break;
     }
-    const double rate = tokens / seconds;
+    const double rate = tokens / (seconds - prefill_seconds);
     if (rate > best_rate) {
       best_rate = rate;
       least_survival = survival;

@@ -16,16 +16,18 @@ struct DraftCurve {
 };
 
 struct DraftBudget {
-  double tokens = 0.0;   // the step brings without drafts
-  StepWork work;         // it has without drafts
+  double tokens = 0.0;       // the step brings without drafts
+  StepWork decoding;         // that these take
+  StepWork work;             // all of the step's without drafts, prefill included
   double max_seconds = 0.0;  // it may take, as predicted
   int64_t max_rows = 0;      // of drafts
 };
 
 // Cuts drafts to the lengths at which a step of all sequences brings the most tokens a second, as
 // `cost` predicts: rows go to the tokens most likely to survive, and none to anybody where that
-// does not gain at least 2 %, for the prediction is not exact. `order` is memory to work with, with
-// room for all curves.
+// does not gain at least 2 %, for the prediction is not exact. Prefill's own time counts for
+// nothing, since it has to be spent anyway. `order` is memory to work with, with room for all
+// curves.
 void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,
                     std::vector<int32_t>& order);
 

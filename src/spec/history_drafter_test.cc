@@ -51,7 +51,7 @@ TEST_F(HistoryDrafterTest, OutputsHelpOthersOfTheirScopeOnly) {
 TEST_F(HistoryDrafterTest, PromptsHelpNobodyElse) {
   begin(0, {1, 2, 3, 4, 5, 6}, /*shared=*/7);
   begin(1, {50, 51}, /*shared=*/7);
-  EXPECT_EQ(draft(1, {9, 2, 3}, 1), Tokens{}) << "but for the tokens before an output";
+  EXPECT_EQ(draft(1, {9, 1, 2}, 1), Tokens{}) << "but for the tokens before an output";
   EXPECT_EQ(draft(1, {9, 4, 5}, 1), Tokens{6});
 }
 

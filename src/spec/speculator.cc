@@ -14,11 +14,10 @@ constexpr double kLeastSurvival = 0.02;
 // How often the sources are asked anew, where what they proposed has come to its end.
 constexpr int kMaxQuestions = 4;
 // Outcomes of one sequence that count, and how much they may say.
-constexpr double kTrustFade = 0.95;
-constexpr double kTrustStrength = 4.0;
-constexpr double kLeastTrust = 0.3;
-constexpr double kMostTrust = 1.5;
-constexpr double kMostProbability = 0.995;
+constexpr double kDoubtFade = 0.95;
+constexpr double kDoubtStrength = 2.0;
+constexpr double kLeastDoubt = 0.6;
+constexpr double kMostDoubt = 2.0;
 
 }  // namespace
 
@@ -51,10 +50,13 @@ int Speculator::begin(const DraftRequest& request) {
   free_places_.pop_back();
   Place& here = places_[place];
   here.length = 0;
-  here.accepted = here.expected = 0.0;
+  here.failed = here.expected_failed = 0.0;
+  here.shadow.clear();
+  here.shadow_came = 0;
   here.counts = {};
   here.draft.clear();
   here.draft.reserve(kMaxDraft);
+  here.shadow.reserve(kMaxDraft);
   here.survival.reserve(kMaxDraft);
   for (Source& source : sources_) source.drafter->begin(place, request);
   return place;
@@ -72,10 +74,11 @@ void Speculator::set_active(const ActiveSources& active) {
   }
 }
 
-// By how much this sequence's drafts do better than others'.
-double Speculator::trust(const Place& place) const {
-  const double ratio = (place.accepted + kTrustStrength) / (place.expected + kTrustStrength);
-  return std::clamp(ratio, kLeastTrust, kMostTrust);
+// How many times as often this sequence's drafts fail as others'.
+double Speculator::doubt(const Place& place) const {
+  const double ratio =
+      (place.failed + kDoubtStrength) / (place.expected_failed + kDoubtStrength);
+  return std::clamp(ratio, kLeastDoubt, kMostDoubt);
 }
 
 // Lets every source propose what comes behind context_; false when none does.
@@ -97,7 +100,7 @@ Speculator::Source* Speculator::best_source(int step, int position, double& prob
   Source* best = nullptr;
   for (Source& source : sources_) {
     if (!source.agrees || step >= source.proposal.size()) continue;
-    const double its = acceptance_.probability(source.proposal.evidence[step], position);
+    const double its = acceptance_.cautious(source.proposal.evidence[step], position);
     if (best != nullptr && its <= probability) continue;
     best = &source;
     probability = its;
@@ -112,7 +115,7 @@ void Speculator::extend(Place& here, int max_tokens) {
     double probability = 0.0;
     const Source* best = best_source(step, here.draft.size(), probability);
     if (best == nullptr) return;
-    survival *= std::min(probability * trust(here), kMostProbability);
+    survival *= std::max(0.0, 1.0 - (1.0 - probability) * doubt(here));
     if (survival < kLeastSurvival && !options_.forced) return;
     const int32_t token = best->proposal.tokens[step];
     here.draft.push(token, best->proposal.evidence[step]);
@@ -177,8 +180,9 @@ void Speculator::cut(int place, int length) {
 
 void Speculator::note(Place& here, int index, bool accepted) {
   const Evidence& evidence = here.draft.evidence[index];
-  here.expected = kTrustFade * here.expected + acceptance_.probability(evidence, index);
-  here.accepted = kTrustFade * here.accepted + (accepted ? 1.0 : 0.0);
+  const double expected = 1.0 - acceptance_.probability(evidence, index);
+  here.expected_failed = kDoubtFade * here.expected_failed + expected;
+  here.failed = kDoubtFade * here.failed + (accepted ? 0.0 : 1.0);
   acceptance_.observe(evidence, index, accepted);
   if (index >= here.length) return;  // only compared
   if (!accepted) return;
@@ -186,6 +190,16 @@ void Speculator::note(Place& here, int index, bool accepted) {
   ++stats_.accepted_at[index];
   ++stats_.by_source[static_cast<size_t>(evidence.source)].accepted_tokens;
   ++here.counts.accepted_tokens;
+}
+
+void Speculator::follow_shadow(Place& here, std::span<const int32_t> tokens) {
+  for (const int32_t token : tokens) {
+    if (here.shadow_came >= here.shadow.size()) return;
+    const bool came = here.shadow.tokens[here.shadow_came] == token;
+    acceptance_.observe(here.shadow.evidence[here.shadow_came], here.shadow_came, came);
+    if (!came) return here.shadow.clear();
+    ++here.shadow_came;
+  }
 }
 
 void Speculator::learn(int place, std::span<const int32_t> tokens) {
@@ -200,12 +214,15 @@ void Speculator::learn(int place, std::span<const int32_t> tokens) {
       ++stats_.by_source[static_cast<size_t>(here.draft.evidence[i].source)].draft_tokens;
     }
   }
+  follow_shadow(here, tokens);
   // What was not verified can still be compared with the token behind it.
   const int compared = std::min(here.draft.size(), static_cast<int>(tokens.size()));
-  for (int i = 0; i < compared; ++i) {
-    const bool accepted = here.draft.tokens[i] == tokens[i];
-    note(here, i, accepted);
-    if (!accepted) break;
+  int came = 0;
+  while (came < compared && here.draft.tokens[came] == tokens[came]) note(here, came++, true);
+  if (came < compared) note(here, came, false);
+  if (came == compared && here.shadow_came >= here.shadow.size()) {
+    std::swap(here.shadow, here.draft);
+    here.shadow_came = came;
   }
   here.draft.clear();
   here.length = 0;

@@ -91,9 +91,13 @@ class Speculator final {
     std::vector<float> survival;  // of its tokens
     int length = 0;               // of it, to be verified
     int64_t keys = 0;
-    // Of late, accepted and expected to be.
-    double accepted = 0.0;
-    double expected = 0.0;
+    // Tokens of late that were wrong, and that were expected to be.
+    double failed = 0.0;
+    double expected_failed = 0.0;
+    // An earlier draft, and how many of its tokens came: what was not verified is compared as the
+    // tokens come, so that what it would have brought is learnt for nothing.
+    Draft shadow;
+    int shadow_came = 0;
     DraftCounts counts;
   };
   // What a drafter has proposed for the place being drafted for.
@@ -105,11 +109,12 @@ class Speculator final {
     bool agrees = false;  // with the draft so far
   };
 
-  double trust(const Place& place) const;
+  double doubt(const Place& place) const;
   bool ask(int place, int max_tokens);
   Source* best_source(int step, int position, double& probability);
   void extend(Place& here, int max_tokens);
   void note(Place& here, int index, bool accepted);
+  void follow_shadow(Place& here, std::span<const int32_t> tokens);
 
   SpeculationOptions options_;
   std::vector<Source> sources_;
