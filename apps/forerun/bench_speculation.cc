@@ -100,7 +100,7 @@ class RequestMaker final {
       request.max_tokens = static_cast<int64_t>(request.replay.size());
       request.ignore_eos = true;
       // Answers to one problem help each other, and no others.
-      request.salt = 1 + index;
+      request.history_salt = 1 + index;
     }
     return request;
   }
@@ -120,10 +120,10 @@ double share(int64_t part, int64_t whole) {
 Json sources_json(const SpeculationStats& stats) {
   Json sources = Json::object();
   for (int i = 0; i < kNumDraftSources; ++i) {
-    const SpeculationStats::BySource& one = stats.by_source[i];
-    if (one.draft_tokens == 0) continue;
+    const DraftTokens& one = stats.by_source[i];
+    if (one.drafted == 0) continue;
     sources[std::string(draft_source_name(static_cast<DraftSource>(i)))] = {
-        {"draft_tokens", one.draft_tokens}, {"accepted_tokens", one.accepted_tokens}};
+        {"draft_tokens", one.drafted}, {"accepted_tokens", one.accepted}};
   }
   return sources;
 }
@@ -252,9 +252,8 @@ class SpeculationBench final {
         {"mispredicted", outcome.after.mispredicted_seconds / outcome.after.step_seconds}};
     if (!plain_.empty()) {
       run["identical"] = std::ranges::count_if(
-          outcome.outputs, [&, i = size_t{0}](const auto& output) mutable {
-            return output == plain_[i++];
-          });
+          outcome.outputs,
+          [&, i = size_t{0}](const auto& output) mutable { return output == plain_[i++]; });
     }
     if (!options_.json) tell(run);
     runs_.push_back(std::move(run));
@@ -270,10 +269,10 @@ class SpeculationBench final {
     char faster[48];
     std::snprintf(faster, sizeof(faster), "%.3f (%.3f to %.3f)", gain["median"].get<double>(),
                   gain["low"].get<double>(), gain["high"].get<double>());
-    const std::string identical =
-        run.contains("identical") ? std::to_string(run["identical"].get<int64_t>()) + "/" +
-                                        std::to_string(run["answers"].get<int64_t>())
-                                  : "-";
+    const std::string identical = run.contains("identical")
+                                      ? std::to_string(run["identical"].get<int64_t>()) + "/" +
+                                            std::to_string(run["answers"].get<int64_t>())
+                                      : "-";
     std::printf("%-12s %4d %5.2f  %8.1f %8.1f  %-22s %9lld %7.2f %10s %7.2f %%\n",
                 run["speculation"].get<std::string>().c_str(), run["concurrency"].get<int>(),
                 number("temperature"), number("tok_s_on"), number("tok_s_off"), faster,
@@ -357,7 +356,8 @@ void add_bench_speculation(CLI::App& bench, int& exit_code) {
   add_threads(*command, options->threads);
   add_json(*command, options->json);
   command->footer(
-      "Drafting is switched on and off by turns under one load, so that both see the same machine.\n"
+      "Drafting is switched on and off by turns under one load, so that both see the same "
+      "machine.\n"
       "Answers are compared with those that each prompt gets alone and without drafts.\n\n"
       "Example:\n"
       "  forerun bench speculation smollm2-135m --prompts mt_bench.jsonl --concurrency 1,16");

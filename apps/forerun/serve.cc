@@ -158,6 +158,7 @@ Status Serving::make_engine() {
   if (!speculation.ok()) return speculation.error();
   engine.speculation = *speculation;
   engine.speculation.max_draft = options_.max_draft;
+  engine.speculation.history_tokens = options_.history_tokens;
   Result<std::unique_ptr<Engine>> made =
       Engine::create(*loaded_.model, *loaded_.kernels, *loaded_.team, std::move(engine));
   if (!made.ok()) return made.error();

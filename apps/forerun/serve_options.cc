@@ -118,6 +118,10 @@ void add_access(CLI::App& command, ServeOptions& options) {
       .add_flag("--share-prefix", options.server.share_prefix,
                 "One prefix cache for all keys; else each has its own")
       ->group(kAccess);
+  command
+      .add_flag("--share-history", options.server.share_history,
+                "Draft from the answers of all keys; else of the same key's")
+      ->group(kAccess);
 }
 
 void add_load(CLI::App& command, ServeOptions& options) {
@@ -132,6 +136,9 @@ void add_load(CLI::App& command, ServeOptions& options) {
       ->group(kLoad);
   add_speculation(command, options.speculation)->group(kLoad);
   add_max_draft(command, options.max_draft)->group(kLoad);
+  add_count<int64_t>(command, "--history-tokens", options.history_tokens, 4096, int64_t{1} << 30,
+                     "Tokens kept to draft from (24 bytes each)")
+      ->group(kLoad);
   add_seconds(command, "--drain-seconds", options.server.drain_seconds,
               "Time that requests get to finish after SIGTERM")
       ->group(kLoad);

@@ -27,6 +27,7 @@ struct ServeOptions {
   double max_step_ms = 0.0;
   std::string speculation = "auto";
   int max_draft = SpeculationOptions().max_draft;
+  int64_t history_tokens = SpeculationOptions().history_tokens;
 
   LogFormat log_format = LogFormat::kText;
   LogLevel log_level = LogLevel::kInfo;

@@ -131,8 +131,8 @@ SpeedUp speed_up(const std::vector<SpeculationSlice>& slices) {
   if (logs.empty()) return found;
   std::ranges::sort(logs);
   const size_t middle = logs.size() / 2;
-  found.ratio = std::exp(logs.size() % 2 == 1 ? logs[middle]
-                                              : 0.5 * (logs[middle - 1] + logs[middle]));
+  found.ratio =
+      std::exp(logs.size() % 2 == 1 ? logs[middle] : 0.5 * (logs[middle - 1] + logs[middle]));
   if (logs.size() < 2) return found;
   double mean = 0.0;
   for (const double one : logs) mean += one / static_cast<double>(logs.size());
@@ -140,8 +140,7 @@ SpeedUp speed_up(const std::vector<SpeculationSlice>& slices) {
   for (const double one : logs) variance += (one - mean) * (one - mean);
   const auto freedom = static_cast<int>(logs.size()) - 1;
   variance /= freedom;
-  const double half =
-      student_t(freedom) * std::sqrt(variance / static_cast<double>(logs.size()));
+  const double half = student_t(freedom) * std::sqrt(variance / static_cast<double>(logs.size()));
   found.low = std::exp(mean - half);
   found.high = std::exp(mean + half);
   return found;

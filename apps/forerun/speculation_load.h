@@ -10,8 +10,8 @@
 
 namespace forerun {
 
-// Requests that go through one engine, a number of them at a time, while drafting is switched on and
-// off by turns. What is answered is the same either way, so both measure the same work. Their
+// Requests that go through one engine, a number of them at a time, while drafting is switched on
+// and off by turns. What is answered is the same either way, so both measure the same work. Their
 // prompts are computed before, into the prefix cache.
 struct SpeculationLoad {
   std::vector<Request> requests;  // in order

@@ -30,17 +30,14 @@ Result<SpeculationOptions> parse_speculation(const std::string& name) {
 
 CLI::Option* add_speculation(CLI::App& command, std::string& name) {
   return command
-      .add_option("--speculation", name,
-                  "What drafts tokens ahead, changing none of them: auto (all there is, as much as "
-                  "pays), off, history or prediction")
+      .add_option("--speculation", name, "What drafts tokens: auto, off, history, prediction")
       ->check(known())
       ->type_name("KIND")
       ->capture_default_str();
 }
 
 CLI::Option* add_speculation_list(CLI::App& command, std::vector<std::string>& names) {
-  return command
-      .add_option("--speculation", names, "What drafts: auto, off, history, prediction")
+  return command.add_option("--speculation", names, "What drafts: auto, off, history, prediction")
       ->delimiter(',')
       ->check(known())
       ->type_name("KIND,…")

@@ -9,7 +9,8 @@
 
 namespace forerun {
 
-// Drafting as a user names it: auto (every source, as much of it as pays), off, history, prediction.
+// Drafting as a user names it: auto (every source, as much of it as pays), off, history,
+// prediction.
 Result<SpeculationOptions> parse_speculation(const std::string& name);
 
 CLI::Option* add_speculation(CLI::App& command, std::string& name);

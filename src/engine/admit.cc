@@ -58,7 +58,7 @@ void make_lists(EngineState& state, Sequence& sequence) {
     draft.choice = sequence.choice;
     draft.prompt = request.request.prompt;
     draft.prediction = request.request.prediction;
-    if (request.request.share_history) draft.shared_scope = request.request.salt;
+    draft.shared_scope = request.request.history_salt;
     sequence.draft_place = state.speculator->begin(draft);
   }
   if (request.request.grammar) {

@@ -112,8 +112,7 @@ void settle_draft(EngineState& state, Sequence& sequence, std::span<const int32_
     state.cache.commit(sequence.kv, {sequence.tokens.data(), static_cast<size_t>(computed)},
                        sequence.request->request.use_prefix_cache);
   }
-  CHECK(state.cache.rollback(sequence.kv, sequence.kv.num_tokens),
-        "giving pages back takes none");
+  CHECK(state.cache.rollback(sequence.kv, sequence.kv.num_tokens), "giving pages back takes none");
 }
 
 void emit(EngineState& state, Sequence& sequence) {

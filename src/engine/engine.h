@@ -50,8 +50,8 @@ struct EngineStats {
   // what was predicted, summed without sign.
   double step_seconds = 0.0;
   double mispredicted_seconds = 0.0;
-  int64_t prefix_queries = 0;    // tokens
-  int64_t prefix_hits = 0;       // tokens
+  int64_t prefix_queries = 0;  // tokens
+  int64_t prefix_hits = 0;     // tokens
   SpeculationStats speculation;
   int kv_pages = 0;
   int kv_pages_in_use = 0;

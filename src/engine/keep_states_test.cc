@@ -59,7 +59,7 @@ class KeepStates : public testing::Test {
 
   KeepStates()
       : state_(deeper_model(), kernel_table(available_isas().back()), team_, keeping(),
-               /*num_pages=*/14) {}
+               /*num_pages=*/11) {}
 
   void queue(int prompt_tokens, int64_t max_tokens, int n, uint32_t stream) {
     Request request;

@@ -92,8 +92,8 @@ void lay_out(EngineState& state, Sequence& sequence) {
   const int64_t first = sequence.kv.num_tokens;
   const auto first_row = static_cast<int32_t>(state.step_tokens.size());
   const int32_t last_known = first_row + sequence.step_rows - 1;
-  state.step_groups.push_back({sequence.step_rows + sequence.num_drafted, first,
-                               sequence.kv.pages, /*parents=*/nullptr});
+  state.step_groups.push_back(
+      {sequence.step_rows + sequence.num_drafted, first, sequence.kv.pages, /*parents=*/nullptr});
   sequence.prompt_logit_row = static_cast<int>(state.step_logit_rows.size());
   const Range wanted = prompt_logit_positions(sequence, sequence.step_rows);
   for (int64_t position = wanted.begin; position < wanted.end; ++position) {

@@ -95,11 +95,11 @@ struct Request {
   // with ignore_eos. Where nothing else may follow and the model has none, the choice ends as kStop
   // with its last token.
   std::shared_ptr<const Grammar> grammar;
-  // Whose prefix cache entries and drafts it may use and leave behind; 0 is shared.
-  uint64_t salt = 0;
+  uint64_t salt = 0;  // whose prefix cache entries it may use and leave behind; 0 is shared
   bool use_prefix_cache = true;
-  // Drafts for later requests of the salt may come from its output, and for it from earlier ones'.
-  bool share_history = true;
+  // Whose outputs drafts for it may come from, and who gets drafts from its own; 0 is shared, none:
+  // nobody.
+  std::optional<uint64_t> history_salt = 0;
   // What the output is expected to be like, as tokens: where it is, it comes sooner.
   std::vector<int32_t> prediction;
   // For measurements: what the output begins with, whatever the model says.

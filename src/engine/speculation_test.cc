@@ -87,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(Isa, Speculation, testing::ValuesIn(available_isas()),
 TEST_P(Speculation, SameTokensInABatch) {
   expect_same(speculating(), "forced");
   expect_both(stats_.speculation);
-  for (const auto& source : stats_.speculation.by_source) EXPECT_GT(source.accepted_tokens, 10);
+  for (const auto& source : stats_.speculation.by_source) EXPECT_GT(source.accepted, 10);
   expect_same(speculating(/*forced=*/false), "by the policy");
 }
 
@@ -113,12 +113,14 @@ TEST_P(Speculation, SameTokensInSmallSteps) {
 
 TEST_P(Speculation, SameTokensWhenPreempted) {
   const bool few = GetParam() == Isa::kGeneric;
-  for (const int pages : {few ? 6 : 16, few ? 9 : 25}) {
+  int64_t preemptions = 0;
+  for (const int pages : {few ? 4 : 16, few ? 6 : 25}) {
     EngineOptions options = speculating();
     options.kv_tokens = pages * 32;
     expect_same(options, std::to_string(pages) + " pages");
-    EXPECT_GT(stats_.preemptions, 0);
+    preemptions += stats_.preemptions;
   }
+  EXPECT_GT(preemptions, 0);
 }
 
 TEST_P(Speculation, SameTokensWithOtherKeysAndStates) {
@@ -187,10 +189,10 @@ TEST(SpeculationEnds, CountsComeWithTheFinish) {
   RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, speculating());
   recorded.run({counted});
   EXPECT_GT(counts.drafts, 5);
-  EXPECT_GT(counts.accepted_tokens, 30);
-  EXPECT_GT(counts.draft_tokens, counts.accepted_tokens);
-  EXPECT_EQ(recorded.stats().speculation.draft_tokens, counts.draft_tokens);
-  EXPECT_EQ(recorded.stats().speculation.accepted_tokens, counts.accepted_tokens);
+  EXPECT_GT(counts.all().accepted, 30);
+  EXPECT_GT(counts.all().drafted, counts.all().accepted);
+  EXPECT_EQ(recorded.stats().speculation.draft_tokens, counts.all().drafted);
+  EXPECT_EQ(recorded.stats().speculation.accepted_tokens, counts.all().accepted);
 }
 
 TEST(SpeculationScopes, OneSaltDoesNotDraftForAnother) {
@@ -199,28 +201,27 @@ TEST(SpeculationScopes, OneSaltDoesNotDraftForAnother) {
   request.max_tokens = 100;
   request.ignore_eos = true;
   request.sampling.seed = 5;
-  const auto accepted_of_second = [&](uint64_t salt, bool share) {
+  const auto accepted_of_second = [&](std::optional<uint64_t> first_salt, uint64_t second_salt) {
     RecordedEngine recorded(tiny_model(), available_isas().back(), 2, speculating());
     Request first = request;
-    first.salt = 1;
-    first.share_history = share;
+    first.history_salt = first_salt;
     recorded.run({first});
     const int64_t before = recorded.stats().speculation.accepted_tokens;
     Request second = request;
-    second.salt = salt;
+    second.history_salt = second_salt;
     recorded.run({second});
     return recorded.stats().speculation.accepted_tokens - before;
   };
-  const int64_t same = accepted_of_second(1, true);
+  const int64_t same = accepted_of_second(1, 1);
   EXPECT_GT(same, 80);
-  EXPECT_LT(accepted_of_second(2, true), same / 2);
-  EXPECT_LT(accepted_of_second(1, false), same / 2);
+  EXPECT_LT(accepted_of_second(1, 2), same / 2);
+  EXPECT_LT(accepted_of_second(std::nullopt, 1), same / 2);
 }
 
 TEST(SpeculationRequest, APredictionIsHeldToTheVocabulary) {
   Team team(1);
-  Result<std::unique_ptr<Engine>> engine = Engine::create(
-      tiny_model(), kernel_table(available_isas().back()), team, speculating());
+  Result<std::unique_ptr<Engine>> engine =
+      Engine::create(tiny_model(), kernel_table(available_isas().back()), team, speculating());
   Request request;
   request.prompt = {1, 2, 3};
   request.prediction = {4, kVocabSize};

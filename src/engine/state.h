@@ -35,8 +35,8 @@ struct SampleResult {
 };
 
 // Everything the engine's actions work on, each in a file of its own. One step runs them in this
-// order: cancel_requests, admit, plan_step (with draft_tokens), forward, fork_choices, score_prompts,
-// sample_tokens, emit_tokens.
+// order: cancel_requests, admit, plan_step (with draft_tokens), forward, fork_choices,
+// score_prompts, sample_tokens, emit_tokens.
 struct EngineState {
   EngineState(const Model& model, const KernelTable& kernels, Team& team, EngineOptions options,
               int num_pages);

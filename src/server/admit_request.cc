@@ -76,6 +76,7 @@ std::variant<const Route*, HttpResponse> admit_request(const Admission& admissio
     return refuse_for_now("The server is shutting down and takes no more requests.");
   }
   request.salt = admission.keys.salt(request.headers);
+  request.history_salt = admission.keys.history_salt(request.headers);
   request.path_parameters = std::move(match.path_parameters);
   return match.route;
 }

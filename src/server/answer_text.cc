@@ -64,7 +64,9 @@ std::string usage_json(const Usage& usage) {
          ",\"completion_tokens\":" + std::to_string(usage.completion_tokens) +
          ",\"total_tokens\":" + std::to_string(usage.prompt_tokens + usage.completion_tokens) +
          ",\"prompt_tokens_details\":{\"cached_tokens\":" + std::to_string(usage.cached_tokens) +
-         "}}";
+         "},\"completion_tokens_details\":{\"accepted_prediction_tokens\":" +
+         std::to_string(usage.predicted.accepted) + ",\"rejected_prediction_tokens\":" +
+         std::to_string(usage.predicted.drafted - usage.predicted.accepted) + "}}";
 }
 
 std::string finish_reason_json(const GenerationFinish& finish) {

@@ -41,7 +41,8 @@ bool contains(const std::vector<Digest>& digests, const Digest& wanted) {
 
 }  // namespace
 
-ApiKeys::ApiKeys(const ServerOptions& options) : share_prefix_(options.share_prefix) {
+ApiKeys::ApiKeys(const ServerOptions& options)
+    : share_prefix_(options.share_prefix), share_history_(options.share_history) {
   CHECK(RAND_bytes(secret_.data(), static_cast<int>(secret_.size())) == 1,
         "the system's source of randomness works");
   for (const std::string& key : options.api_keys) users_.push_back(digest("key", key));
@@ -74,9 +75,17 @@ ApiKeys::Verdict ApiKeys::check(const HttpHeaders& headers, Access access) const
 }
 
 uint64_t ApiKeys::salt(const HttpHeaders& headers) const {
+  return share_prefix_ ? 0 : salt_of(headers, "salt");
+}
+
+uint64_t ApiKeys::history_salt(const HttpHeaders& headers) const {
+  return share_history_ ? 0 : salt_of(headers, "history");
+}
+
+uint64_t ApiKeys::salt_of(const HttpHeaders& headers, std::string_view label) const {
   const auto key = presented_key(headers);
-  if (share_prefix_ || users_.empty() || !key || owner(*key) == Owner::kNobody) return 0;
-  const Digest digest = this->digest("salt", *key);
+  if (users_.empty() || !key || owner(*key) == Owner::kNobody) return 0;
+  const Digest digest = this->digest(label, *key);
   uint64_t salt = 0;
   std::memcpy(&salt, digest.data(), sizeof(salt));
   return std::max<uint64_t>(salt, 1);

@@ -28,6 +28,8 @@ class ApiKeys final {
   // Request::salt of whoever is let in: different for each key, and for each run of the program; 0
   // (everyone's) without keys, without a valid one, or where all keys share their prefixes.
   uint64_t salt(const HttpHeaders& headers) const;
+  // Request::history_salt, likewise.
+  uint64_t history_salt(const HttpHeaders& headers) const;
 
  private:
   // Keys are kept and compared as HMAC-SHA-256 under a secret drawn at start: of one length
@@ -37,11 +39,13 @@ class ApiKeys final {
 
   Digest digest(std::string_view label, std::string_view key) const;
   Owner owner(std::string_view key) const;
+  uint64_t salt_of(const HttpHeaders& headers, std::string_view label) const;
 
   Digest secret_;
   std::vector<Digest> users_;
   std::vector<Digest> admins_;  // one or none
   bool share_prefix_ = false;
+  bool share_history_ = false;
 };
 
 }  // namespace forerun

@@ -73,5 +73,17 @@ TEST(ApiKeys, SaltIsShared) {
   EXPECT_EQ(ApiKeys(ServerOptions()).salt(bearer("first")), 0u);
 }
 
+TEST(ApiKeys, HistoryIsSharedByItself) {
+  ServerOptions options = two_keys_and_admin();
+  options.share_prefix = true;
+  const ApiKeys apart(options);
+  EXPECT_NE(apart.history_salt(bearer("first")), 0u);
+  EXPECT_NE(apart.history_salt(bearer("first")), apart.history_salt(bearer("second")));
+  options.share_prefix = false;
+  options.share_history = true;
+  EXPECT_EQ(ApiKeys(options).history_salt(bearer("first")), 0u);
+  EXPECT_NE(ApiKeys(options).salt(bearer("first")), 0u);
+}
+
 }  // namespace
 }  // namespace forerun

@@ -7,6 +7,7 @@
 #include "server/health_routes.h"
 #include "server/info_routes.h"
 #include "server/model_routes.h"
+#include "server/speculation_routes.h"
 #include "server/token_routes.h"
 
 namespace forerun {
@@ -19,6 +20,7 @@ inline void add_api_routes(Router& router, ModelService& service) {
   add_generate_routes(router, service);
   add_health_routes(router, service);
   add_info_routes(router, service);
+  add_speculation_routes(router, service);
   add_model_routes(router, service);
   add_token_routes(router, service);
 }

@@ -6,6 +6,7 @@
 #include "server/chat_reply.h"
 #include "server/on_worker.h"
 #include "server/output_form.h"
+#include "server/prediction_field.h"
 #include "server/prompt_fields.h"
 #include "server/sampling_fields.h"
 #include "text/tool_grammar.h"
@@ -66,6 +67,8 @@ Checked<GenerationPlan> plan_chat(const ModelService& service, const HttpRequest
   read_sampling_fields(fields, service, {"max_completion_tokens", "max_tokens"}, 0, request);
   read_logprobs(fields, form, request);
   request.use_prefix_cache = form.answer.store;
+  if (!form.answer.store) request.history_salt.reset();
+  read_prediction(fields, service, request);
   const ToolFields tools = read_tools(fields);
   ChatPrompt prompt = read_chat_prompt(fields, service, tools);
   check_length(fields, "messages", service, prompt.ids.size(), request.prompt_only ? 0 : 1);

@@ -5,6 +5,7 @@
 #include "server/completion_reply.h"
 #include "server/on_worker.h"
 #include "server/output_form.h"
+#include "server/prediction_field.h"
 #include "server/prompt_fields.h"
 #include "server/sampling_fields.h"
 
@@ -52,6 +53,8 @@ Checked<GenerationPlan> plan_completion(const ModelService& service, const HttpR
   refuse_unknown(fields, request.n);
   read_output_form(fields, service, request);
   request.use_prefix_cache = form.answer.store;
+  if (!form.answer.store) request.history_salt.reset();
+  read_prediction(fields, service, request);
   const bool add_special = fields.flag("add_special_tokens").value_or(true);
   std::vector<TokenIds> prompts =
       read_prompts(fields, "prompt", PromptKind::kAny, service, add_special);

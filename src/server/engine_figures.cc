@@ -18,7 +18,7 @@ struct Figure {
   double (*read)(const Snapshot& snapshot);
 };
 
-constexpr std::array<Figure, 8> kFigures = {{
+constexpr std::array<Figure, 11> kFigures = {{
     {"num_requests_running", "Requests that have a place.", MetricType::Gauge,
      [](const Snapshot& s) { return static_cast<double>(s.requests_running); }},
     {"num_requests_waiting", "Requests that wait for a place.", MetricType::Gauge,
@@ -39,25 +39,65 @@ constexpr std::array<Figure, 8> kFigures = {{
     {"num_preemptions_total", "Times that a sequence had to give its place up for a while.",
      MetricType::Counter,
      [](const Snapshot& s) { return static_cast<double>(s.engine.preemptions); }},
+    {"spec_decode_num_drafts_total", "Drafts that were verified.", MetricType::Counter,
+     [](const Snapshot& s) { return static_cast<double>(s.engine.speculation.drafts); }},
+    {"spec_decode_num_draft_tokens_total", "Their tokens.", MetricType::Counter,
+     [](const Snapshot& s) { return static_cast<double>(s.engine.speculation.draft_tokens); }},
+    {"spec_decode_num_accepted_tokens_total", "Those of them that were right.", MetricType::Counter,
+     [](const Snapshot& s) { return static_cast<double>(s.engine.speculation.accepted_tokens); }},
 }};
+// Positions of drafts that are told apart.
+constexpr int kToldPositions = 16;
+
+std::string source_name(int source) {
+  return std::string(draft_source_name(static_cast<DraftSource>(source)));
+}
 
 }  // namespace
 
 EngineFigures::EngineFigures(const std::string& prefix, const prometheus::Labels& labels) {
-  for (const Figure& figure : kFigures) {
+  const auto add = [&](const std::string& name, const char* help, MetricType type) {
+    families_.push_back({prefix + name, help, type, {}});
+  };
+  const auto add_metric = [&](const prometheus::Labels& more) {
     prometheus::ClientMetric metric;
     for (const auto& [name, value] : labels) metric.label.push_back({name, value});
-    families_.push_back({prefix + figure.name, figure.help, figure.type, {metric}});
+    for (const auto& [name, value] : more) metric.label.push_back({name, value});
+    families_.back().metric.push_back(std::move(metric));
+  };
+  for (const Figure& figure : kFigures) {
+    add(figure.name, figure.help, figure.type);
+    add_metric({});
   }
+  add("spec_decode_num_accepted_tokens_per_pos_total",
+      "Right tokens by their place in the draft, the first 16.", MetricType::Counter);
+  for (int i = 0; i < kToldPositions; ++i) add_metric({{"position", std::to_string(i)}});
+  add("spec_decode_source_draft_tokens_total", "Verified tokens by what drafted them.",
+      MetricType::Counter);
+  for (int i = 0; i < kNumDraftSources; ++i) add_metric({{"source", source_name(i)}});
+  add("spec_decode_source_accepted_tokens_total", "Right tokens by what drafted them.",
+      MetricType::Counter);
+  for (int i = 0; i < kNumDraftSources; ++i) add_metric({{"source", source_name(i)}});
 }
 
 std::vector<prometheus::MetricFamily> EngineFigures::read(const Snapshot& snapshot) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (size_t i = 0; i < kFigures.size(); ++i) {
-    const double value = kFigures[i].read(snapshot);
-    prometheus::ClientMetric& metric = families_[i].metric.front();
+  const auto set = [](prometheus::ClientMetric& metric, double value) {
     metric.gauge.value = value;
     metric.counter.value = std::max(metric.counter.value, value);
+  };
+  for (size_t i = 0; i < kFigures.size(); ++i) {
+    set(families_[i].metric.front(), kFigures[i].read(snapshot));
+  }
+  const SpeculationStats& drafts = snapshot.engine.speculation;
+  auto* family = &families_[kFigures.size()];
+  for (int i = 0; i < kToldPositions; ++i) {
+    set(family->metric[i], static_cast<double>(drafts.accepted_at[i]));
+  }
+  ++family;
+  for (int i = 0; i < kNumDraftSources; ++i) {
+    set(family[0].metric[i], static_cast<double>(drafts.by_source[i].drafted));
+    set(family[1].metric[i], static_cast<double>(drafts.by_source[i].accepted));
   }
   return families_;
 }

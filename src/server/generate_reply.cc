@@ -24,6 +24,20 @@ OrderedJson finish_reason(const GeneratedChoice& choice) {
   return reason;
 }
 
+// In SGLang's names, where anything was drafted. The token behind each draft counts as one of its
+// length.
+void add_drafts(const DraftCounts& counts, OrderedJson& info) {
+  if (counts.drafts == 0) return;
+  const DraftTokens tokens = counts.all();
+  const auto drafts = static_cast<double>(counts.drafts);
+  info["spec_verify_ct"] = counts.drafts;
+  info["spec_draft_token_num"] = tokens.drafted;
+  info["spec_accept_token_num"] = tokens.accepted;
+  info["spec_accept_length"] = 1.0 + static_cast<double>(tokens.accepted) / drafts;
+  info["spec_accept_rate"] =
+      static_cast<double>(tokens.accepted) / static_cast<double>(tokens.drafted);
+}
+
 }  // namespace
 
 GenerateReply::GenerateReply(const Tokenizer* tokenizer, GenerateForm form)
@@ -64,7 +78,10 @@ OrderedJson GenerateReply::choice_json(const GeneratedChoice& choice,
                       {"weight_version", form_.weight_version},
                       {"completion_tokens", ids.size()},
                       {"cached_tokens", choice.finish ? choice.finish->event.cached_tokens : 0}};
-  if (choice.finish) info["seed"] = choice.finish->event.seed;
+  if (choice.finish) {
+    info["seed"] = choice.finish->event.seed;
+    add_drafts(choice.finish->event.drafts, info);
+  }
   if (form_.return_logprob) add_logprobs(choice, first, info);
   return {{"text", choice.text}, {"output_ids", ids}, {"meta_info", std::move(info)}};
 }

@@ -61,7 +61,10 @@ void Generation::make_choices() {
 }
 
 void Generation::submit() {
-  for (Request& request : plan_.requests) request.salt = salt_;
+  for (Request& request : plan_.requests) {
+    request.salt = salt_;
+    if (request.history_salt) request.history_salt = exchange_->request().history_salt;
+  }
   const EngineThread::Submitted submitted =
       service_.engine.submit(std::exchange(plan_.requests, {}), shared_from_this());
   if (submitted.refusal) return fail(refused(*submitted.refusal));
@@ -103,6 +106,8 @@ void Generation::on_finish(GenerationFinish finish) {
   if (choice.text) choice.told.text += choice.text->finish();
   if (finish.event.reason == FinishReason::kError) engine_error_ = finish.error_text;
   prompt.completion_tokens += finish.event.completion_tokens;
+  prompt.predicted.add(
+      finish.event.drafts.by_source[static_cast<size_t>(DraftSource::kPrediction)]);
   --unfinished_;
   if (--prompt.unfinished == 0) count(prompt, finish);
   choice.told.finish = std::move(finish);
@@ -186,6 +191,7 @@ Usage Generation::usage() const {
     usage.prompt_tokens += prompt.prompt_tokens;
     usage.cached_tokens += prompt.cached_tokens;
     usage.completion_tokens += prompt.completion_tokens;
+    usage.predicted.add(prompt.predicted);
   }
   return usage;
 }

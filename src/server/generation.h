@@ -37,6 +37,7 @@ struct Usage {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;
   int64_t completion_tokens = 0;
+  DraftTokens predicted;  // drafted from the request's prediction
 };
 
 // The shape that an endpoint's answers have.
@@ -94,6 +95,7 @@ class Generation final : public GenerationListener,
     int64_t cached_tokens = 0;
     int64_t prompt_tokens = 0;
     int64_t completion_tokens = 0;
+    DraftTokens predicted;
     double started = -1.0;
     double first_token = -1.0;
     double last_token = -1.0;

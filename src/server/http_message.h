@@ -22,8 +22,9 @@ struct HttpRequest {
   std::map<std::string, std::string> query;  // decoded; of a name given twice the last
   HttpHeaders headers;
   std::string body;
-  std::string id;     // the client's X-Request-Id, or one drawn; the answer carries it
-  uint64_t salt = 0;  // whose prefix cache entries it may use (Request::salt)
+  std::string id;             // the client's X-Request-Id, or one drawn; the answer carries it
+  uint64_t salt = 0;          // whose prefix cache entries it may use (Request::salt)
+  uint64_t history_salt = 0;  // and whose outputs for drafts (Request::history_salt)
   // What a path pattern's {name} stands for, percent-decoded.
   std::map<std::string, std::string> path_parameters;
 };

@@ -19,6 +19,11 @@ EngineThread::Snapshot some_snapshot() {
   snapshot.engine.prefix_queries = 100;
   snapshot.engine.prefix_hits = 30;
   snapshot.engine.generated_tokens = 40;
+  snapshot.engine.speculation.drafts = 5;
+  snapshot.engine.speculation.draft_tokens = 12;
+  snapshot.engine.speculation.accepted_tokens = 7;
+  snapshot.engine.speculation.accepted_at = {4, 3};
+  snapshot.engine.speculation.by_source[1] = {.drafted = 12, .accepted = 7};
   snapshot.engine.preemptions = 1;
   snapshot.engine.kv_pages = 8;
   snapshot.engine.kv_pages_in_use = 2;
@@ -76,6 +81,12 @@ TEST(Metrics, HaveTheNamesOfVllm) {
                        "counter generation_tokens_total",
                        "counter num_preemptions_total",
                        "counter request_success_total",
+                       "counter spec_decode_num_drafts_total",
+                       "counter spec_decode_num_draft_tokens_total",
+                       "counter spec_decode_num_accepted_tokens_total",
+                       "counter spec_decode_num_accepted_tokens_per_pos_total",
+                       "counter spec_decode_source_draft_tokens_total",
+                       "counter spec_decode_source_accepted_tokens_total",
                    }));
   for (const auto& [name, family] : exposition.families) {
     if (name.rfind("vllm:", 0) != 0) continue;
@@ -94,6 +105,18 @@ TEST(Metrics, TakeTheEnginesFiguresFromTheSnapshot) {
   EXPECT_EQ(exposition.value("forerun:prompt_tokens_total"), 100.0);
   EXPECT_EQ(exposition.value("forerun:generation_tokens_total"), 40.0);
   EXPECT_EQ(exposition.value("forerun:num_preemptions_total"), 1.0);
+  EXPECT_EQ(exposition.value("forerun:spec_decode_num_drafts_total"), 5.0);
+  EXPECT_EQ(exposition.value("forerun:spec_decode_num_draft_tokens_total"), 12.0);
+  EXPECT_EQ(exposition.value("forerun:spec_decode_num_accepted_tokens_total"), 7.0);
+  EXPECT_EQ(exposition.value("forerun:spec_decode_num_accepted_tokens_per_pos_total",
+                             {{"position", "1"}}),
+            3.0);
+  EXPECT_EQ(
+      exposition.value("forerun:spec_decode_source_draft_tokens_total", {{"source", "prediction"}}),
+      12.0);
+  EXPECT_EQ(exposition.value("forerun:spec_decode_source_accepted_tokens_total",
+                             {{"source", "prediction"}}),
+            7.0);
 }
 
 TEST(Metrics, CountersNeverFallAndGaugesDo) {

@@ -31,7 +31,8 @@ struct ServerOptions {
 
   std::vector<std::string> model_names;  // that clients may ask for; the first is told by default
   std::string metrics_prefix = "vllm";
-  bool share_prefix = false;  // one prefix cache for all keys
+  bool share_prefix = false;   // one prefix cache for all keys
+  bool share_history = false;  // drafts from any key's outputs
 };
 
 }  // namespace forerun

@@ -76,8 +76,7 @@ void Speculator::set_active(const ActiveSources& active) {
 
 // How many times as often this sequence's drafts fail as others'.
 double Speculator::doubt(const Place& place) const {
-  const double ratio =
-      (place.failed + kDoubtStrength) / (place.expected_failed + kDoubtStrength);
+  const double ratio = (place.failed + kDoubtStrength) / (place.expected_failed + kDoubtStrength);
   return std::clamp(ratio, kLeastDoubt, kMostDoubt);
 }
 
@@ -122,8 +121,8 @@ void Speculator::extend(Place& here, int max_tokens) {
     here.survival.push_back(static_cast<float>(survival));
     context_.push_back(token);
     for (Source& source : sources_) {
-      source.agrees = source.agrees && step < source.proposal.size() &&
-                      source.proposal.tokens[step] == token;
+      source.agrees =
+          source.agrees && step < source.proposal.size() && source.proposal.tokens[step] == token;
     }
   }
 }
@@ -188,8 +187,9 @@ void Speculator::note(Place& here, int index, bool accepted) {
   if (!accepted) return;
   ++stats_.accepted_tokens;
   ++stats_.accepted_at[index];
-  ++stats_.by_source[static_cast<size_t>(evidence.source)].accepted_tokens;
-  ++here.counts.accepted_tokens;
+  const auto source = static_cast<size_t>(evidence.source);
+  ++stats_.by_source[source].accepted;
+  ++here.counts.by_source[source].accepted;
 }
 
 void Speculator::follow_shadow(Place& here, std::span<const int32_t> tokens) {
@@ -209,9 +209,10 @@ void Speculator::learn(int place, std::span<const int32_t> tokens) {
     ++stats_.drafts;
     ++here.counts.drafts;
     stats_.draft_tokens += here.length;
-    here.counts.draft_tokens += here.length;
     for (int i = 0; i < here.length; ++i) {
-      ++stats_.by_source[static_cast<size_t>(here.draft.evidence[i].source)].draft_tokens;
+      const auto source = static_cast<size_t>(here.draft.evidence[i].source);
+      ++stats_.by_source[source].drafted;
+      ++here.counts.by_source[source].drafted;
     }
   }
   follow_shadow(here, tokens);

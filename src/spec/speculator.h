@@ -14,10 +14,10 @@
 namespace forerun {
 
 struct SpeculationOptions {
-  bool history = false;      // draft from texts of before
-  bool prediction = false;   // and from what a request expects
-  int max_draft = 24;        // tokens of one draft, up to kMaxDraft
-  int max_rows = 64;         // of drafts in a step
+  bool history = false;     // draft from texts of before
+  bool prediction = false;  // and from what a request expects
+  int max_draft = 24;       // tokens of one draft, up to kMaxDraft
+  int max_rows = 64;        // of drafts in a step
   int64_t history_tokens = 1 << 20;
   // Verify every draft as long as it is, whatever it costs: for tests and measurements.
   bool forced = false;
@@ -31,24 +31,37 @@ struct ActiveSources {
   bool prediction = true;
 };
 
+// Drafted tokens that were verified, and those of them that were right.
+struct DraftTokens {
+  int64_t drafted = 0;
+  int64_t accepted = 0;
+
+  void add(const DraftTokens& other) {
+    drafted += other.drafted;
+    accepted += other.accepted;
+  }
+};
+using DraftTokensBySource = std::array<DraftTokens, kNumDraftSources>;
+
 struct SpeculationStats {
-  struct BySource {
-    int64_t draft_tokens = 0;
-    int64_t accepted_tokens = 0;
-  };
-  int64_t drafts = 0;           // of one sequence in one step
-  int64_t draft_tokens = 0;     // that were verified
-  int64_t accepted_tokens = 0;  // of these
+  int64_t drafts = 0;                               // of one sequence in one step
+  int64_t draft_tokens = 0;                         // that were verified
+  int64_t accepted_tokens = 0;                      // of these
   std::array<int64_t, kMaxDraft> accepted_at = {};  // by place in the draft
-  std::array<BySource, kNumDraftSources> by_source = {};
+  DraftTokensBySource by_source = {};
   double seconds = 0.0;  // taken by drafting and choosing
 };
 
 // What one request's drafts came to.
 struct DraftCounts {
   int64_t drafts = 0;
-  int64_t draft_tokens = 0;
-  int64_t accepted_tokens = 0;
+  DraftTokensBySource by_source = {};
+
+  DraftTokens all() const {
+    DraftTokens sum;
+    for (const DraftTokens& one : by_source) sum.add(one);
+    return sum;
+  }
 };
 
 // Drafts for sequences and decides how much of it is verified. Nothing of a request's answer
@@ -121,10 +134,10 @@ class Speculator final {
   Acceptance acceptance_;
   std::vector<Place> places_;
   std::vector<int32_t> free_places_;
-  std::vector<int32_t> drafted_;   // places, since the last choice
+  std::vector<int32_t> drafted_;  // places, since the last choice
   std::vector<DraftCurve> curves_;
   std::vector<int32_t> order_;
-  std::vector<int32_t> context_;   // of the place being drafted for, its draft behind it
+  std::vector<int32_t> context_;  // of the place being drafted for, its draft behind it
   SpeculationStats stats_;
 };
 

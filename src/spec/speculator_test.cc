@@ -9,8 +9,11 @@ using Tokens = std::vector<int32_t>;
 
 constexpr StepTimes::Point kPoints[] = {{1, 4e-3}, {8, 4.4e-3}, {16, 8e-3}, {32, 16e-3}};
 const StepCost kCost({.by_rows = kPoints});
-const DraftBudget kOneSequence = {
-    .tokens = 1.0, .decoding = {.rows = 1}, .work = {.rows = 1}, .max_seconds = 1.0, .max_rows = 64};
+const DraftBudget kOneSequence = {.tokens = 1.0,
+                                  .decoding = {.rows = 1},
+                                  .work = {.rows = 1},
+                                  .max_seconds = 1.0,
+                                  .max_rows = 64};
 
 SpeculationOptions options(bool forced = false) {
   SpeculationOptions options;
@@ -82,8 +85,8 @@ TEST(Speculator, APredictionComesInFewSteps) {
   Speculator speculator(options(), 4);
   Replay replay(speculator, {1, 2}, counting(100, 100), counting(100, 100));
   EXPECT_LE(steps_of(replay), 15);
-  EXPECT_EQ(speculator.stats().by_source[1].accepted_tokens, speculator.stats().accepted_tokens);
-  EXPECT_EQ(replay.counts().draft_tokens, speculator.stats().draft_tokens);
+  EXPECT_EQ(speculator.stats().by_source[1].accepted, speculator.stats().accepted_tokens);
+  EXPECT_EQ(replay.counts().all().drafted, speculator.stats().draft_tokens);
 }
 
 TEST(Speculator, RepetitionIsFoundInTheOutput) {
@@ -92,7 +95,7 @@ TEST(Speculator, RepetitionIsFoundInTheOutput) {
   for (int i = 0; i < 200; ++i) output.push_back(100 + i % 20);
   Replay replay(speculator, {1, 2}, output);
   EXPECT_LE(steps_of(replay), 60);
-  EXPECT_GT(speculator.stats().by_source[0].accepted_tokens, 100);
+  EXPECT_GT(speculator.stats().by_source[0].accepted, 100);
 }
 
 TEST(Speculator, NothingIsDraftedOfWhatNeverCame) {
@@ -115,8 +118,8 @@ TEST(Speculator, DropsWhatGoesWrongAndKeepsWhatGoesRight) {
     Replay replay(speculator, {7, 8, 9, 10, 11, 7, 8, 9, 10, 11}, output);
     steps_of(replay);
     if (request < 20) continue;
-    verified += replay.counts().draft_tokens;
-    accepted += replay.counts().accepted_tokens;
+    verified += replay.counts().all().drafted;
+    accepted += replay.counts().all().accepted;
   }
   EXPECT_GT(accepted, 20 * 25) << "8 behind 7";
   EXPECT_GT(static_cast<double>(accepted), 0.8 * static_cast<double>(verified));
@@ -131,8 +134,8 @@ TEST(Speculator, SourcesContinueEachOther) {
                 {40, 41, 2, 3});
   replay.step();
   EXPECT_EQ(replay.drafted, (Tokens{41, 2, 3, 50, 51, 52, 53}));
-  EXPECT_GT(speculator.stats().by_source[0].accepted_tokens, 0);
-  EXPECT_GT(speculator.stats().by_source[1].accepted_tokens, 0);
+  EXPECT_GT(speculator.stats().by_source[0].accepted, 0);
+  EXPECT_GT(speculator.stats().by_source[1].accepted, 0);
 }
 
 TEST(Speculator, CountsByPlaceAndKeepsTheLimits) {

@@ -117,6 +117,14 @@ class Chat(serving.TestCase):
             self.assertEqual(answer.choices[0].finish_reason, "length")
             self.assertEqual(answer.usage.completion_tokens, 2)
 
+    def test_a_prediction_changes_nothing(self):
+        for content in (TEXT, [{"type": "text", "text": TEXT}], "Something else"):
+            answer = self.ask(prediction={"type": "content", "content": content})
+            self.assertEqual(answer.choices[0].message.content, TEXT)
+            details = answer.usage.completion_tokens_details
+            self.assertLess(details.accepted_prediction_tokens, PIECES)
+            self.assertGreaterEqual(details.rejected_prediction_tokens, 0)
+
     def test_several_choices(self):
         answer = self.ask(n=3)
         self.assertEqual([choice.index for choice in answer.choices], [0, 1, 2])

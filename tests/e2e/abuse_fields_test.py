@@ -53,6 +53,13 @@ OPENAI = {
     "model": (['"tiny"'], ["5", "[]", "{}", "true"], ["null", '""']),
     "user": (['"me"', "null"], [], ["5", "[]", "{}"]),
     "store": (["true", "false", "null"], ["5", '"x"', "[]"], []),
+    "prediction": (
+        ["null", '{"type":"content","content":"x"}', '{"content":""}',
+         '{"content":[{"type":"text","text":"a"},{"text":"b"}]}', '{"content":[]}',
+         json.dumps({"content": "x" * 100_000})],
+        ["5", '"x"', "[]", "true", "{}", '{"content":null}', '{"content":5}', '{"content":[5]}',
+         '{"content":[{}]}', '{"content":[{"text":5}]}', json.dumps({"content": [{"text": ""}] * 1025})],
+        []),
     "metadata": (["null", '{"a":"b"}'], [], ["5", "[]", '"x"']),
     "return_token_ids": (["true", "false", "null"], NO_FLAG, []),
     "response_format": (
