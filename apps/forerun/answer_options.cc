@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "model_options.h"
+#include "speculation_options.h"
 
 namespace forerun {
 namespace {
@@ -82,6 +83,7 @@ void add_machine_options(CLI::App& command, AnswerOptions& options) {
       ->type_name("N")
       ->capture_default_str()
       ->group(kMachineOptions);
+  add_speculation(command, options.speculation)->group(kMachineOptions);
 }
 
 Result<Request> request_without_prompt(const AnswerOptions& options) {
@@ -99,6 +101,8 @@ EngineOptions engine_options(const AnswerOptions& options, const LoadedModel& lo
   EngineOptions engine = loaded.engine_options();
   engine.kv_tokens = options.kv_tokens;
   engine.kv_type = options.kv_type;
+  // The option was checked when it was read.
+  engine.speculation = *parse_speculation(options.speculation);
   if (!options.request.stop_strings.empty()) engine.token_bytes = loaded.token_bytes();
   return engine;
 }

@@ -20,6 +20,7 @@ struct AnswerOptions {
   int threads = 0;
   int64_t kv_tokens = 0;
   std::optional<KvType> kv_type;
+  std::string speculation = "auto";
 };
 
 // Adds the options. `max_tokens` is the default of --max-tokens.

@@ -57,11 +57,7 @@ Status GrammarProgress::make_point(size_t index) {
 
 void GrammarProgress::follow(std::span<const int32_t> draft) {
   num_followed_ = 0;
-  if (error_) return;
-  if (const Status status = make_matcher(); !status.ok()) {
-    error_ = status.error();
-    return;
-  }
+  if (error_ || !make_matcher().ok()) return;
   while (points_.size() <= draft.size()) points_.push_back(points_[0]);
   for (const int32_t token : draft) {
     if (!points_[num_followed_].allows(token) || !matcher_->accept(token).ok()) break;

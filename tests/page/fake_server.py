@@ -37,6 +37,20 @@ def some_statistics():
     }
 
 
+def some_drafts():
+    """In the shape of GET /forerun/speculation."""
+    return {"steps": 8000, "generated_tokens": 12400, "drafts": 2000, "draft_tokens": 7000,
+            "accepted_tokens": 4400, "acceptance_length": 3.2,
+            "accepted_by_place": [0.82, 0.61, 0.4, 0.21, 0.1, 0.06],
+            "by_source": {"history": {"draft_tokens": 5000, "accepted_tokens": 2600},
+                          "prediction": {"draft_tokens": 2000, "accepted_tokens": 1800}},
+            "drafting_share": 0.001, "mispredicted_share": 0.06}
+
+
+def no_drafts():
+    return {**some_drafts(), "drafts": 0, "draft_tokens": 0, "accepted_tokens": 0}
+
+
 def no_statistics():
     """Of a server that has just begun."""
     statistics = some_statistics()
@@ -80,6 +94,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/forerun/statistics":
             if self.is_let_in():
                 self.reply(200, self.server.fake.statistics)
+            return
+        if self.path == "/forerun/speculation":
+            if self.is_let_in():
+                self.reply(200, self.server.fake.drafts)
             return
         file = PAGE / ("index.html" if self.path == "/" else self.path.lstrip("/"))
         if file.parent != PAGE or not file.is_file():
@@ -131,6 +149,7 @@ class FakeServer:
     def __init__(self):
         self.key = ""
         self.statistics = some_statistics()
+        self.drafts = some_drafts()
         self.deltas = [("content", "Hello"), ("content", " there.")]
         self.delay = 0.01
         self.finish_reason = "stop"

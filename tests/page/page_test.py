@@ -15,7 +15,7 @@ import unittest
 from playwright.sync_api import expect, sync_playwright
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from fake_server import FakeServer, no_statistics  # noqa: E402
+from fake_server import FakeServer, no_drafts, no_statistics  # noqa: E402
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 SHOTS = None
@@ -125,6 +125,22 @@ class PageTest(unittest.TestCase):
         expect(page.locator("#generation-chart svg")).to_have_attribute(
             "aria-label", re.compile("^Generated: 331.4 tokens a second now; at most"))
         self.shot(page, "light")
+
+    def test_drafts(self):
+        page = self.open()
+        expect(page.locator("#draft-length")).to_have_text("3.20")
+        expect(page.locator("#draft-step")).to_have_text("1.55")
+        expect(page.locator("#draft-right")).to_have_text("62.9 %")
+        expect(page.locator("#draft-sources tr")).to_have_text(
+            ["history5,00052.0 %", "prediction2,00090.0 %"])
+        expect(page.locator("#draft-places li")).to_have_text(
+            ["82 %", "61 %", "40 %", "21 %", "10 %", "6 %"])
+        heights = [bar.bounding_box()["height"] for bar in page.locator("#draft-places span").all()]
+        self.assertEqual(heights, sorted(heights, reverse=True))
+        self.assertGreater(heights[0], 5 * heights[-1])
+        self.shot(page, "drafts")
+        self.server.drafts = no_drafts()
+        expect(page.locator("#drafts")).to_be_hidden()
 
     def test_follows_the_server(self):
         page = self.open()

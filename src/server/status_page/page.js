@@ -94,10 +94,51 @@ function showStatistics(statistics) {
   showRow('inter-token', times.inter_token);
 }
 
+const MOST_PLACES = 12;
+
+function element(name, text = '') {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}
+
+function sourceRow([name, {draft_tokens: verified, accepted_tokens: right}]) {
+  const row = element('tr');
+  const head = element('th', name);
+  head.scope = 'row';
+  row.append(head, element('td', whole.format(verified)), element('td', percent(right / verified)));
+  return row;
+}
+
+// A bar for each place of a draft: how many drafts were right up to there.
+function placeBar(fraction) {
+  const item = element('li');
+  const bar = element('span');
+  bar.style.height = `${75 * fraction}%`;  // the figure stands below
+  item.append(bar, element('small', `${Math.round(100 * fraction)} %`));
+  return item;
+}
+
+function showDrafts(told) {
+  at('drafts').hidden = told.drafts === 0;
+  if (told.drafts === 0) return;
+  const right = told.accepted_tokens / told.draft_tokens;
+  show('draft-length', told.acceptance_length.toFixed(2));
+  show('draft-step', (told.generated_tokens / told.steps).toFixed(2));
+  show('draft-right', percent(right));
+  showBar('draft-bar', right);
+  const used = Object.entries(told.by_source).filter(([, one]) => one.draft_tokens > 0);
+  at('draft-sources').replaceChildren(...used.map(sourceRow));
+  at('draft-places').replaceChildren(...told.accepted_by_place.slice(0, MOST_PLACES).map(placeBar));
+}
+
 async function poll() {
   try {
     // A page that nobody sees asks for nothing.
-    if (!document.hidden) showStatistics(await (await call('/forerun/statistics')).json());
+    if (!document.hidden) {
+      showStatistics(await (await call('/forerun/statistics')).json());
+      showDrafts(await (await call('/forerun/speculation')).json());
+    }
   } catch (error) {
     showState('unreachable', 'no answer');
     showBanner(`${error.message} Trying again.`);
