@@ -10,12 +10,16 @@
 namespace forerun {
 namespace {
 
-constexpr std::array<int64_t, 7> kRows = {1, 2, 4, 8, 16, 32, 64};
+// Dense where drafts are weighed, since kernels take rows in groups and time grows in steps.
+constexpr std::array<int64_t, 10> kRows = {1, 2, 3, 4, 5, 6, 8, 12, 16, 32};
+// Up to so many are timed twice: they are short, and a disturbance shows.
+constexpr int64_t kMostTwice = 8;
+constexpr size_t kManyRows = 6;  // index of the step whose rows share their keys
 constexpr int64_t kDepth = 1024;
 
-// Seconds of the fastest of two steps of `rows` rows at a depth, with the logits of all. All pages
-// of the table are page 0: time does not depend on what the keys are, and no other memory is
-// touched.
+// Seconds of a step of `rows` rows at a depth, with the logits of all; the fastest of two where they
+// are few. All pages of the table are page 0: time does not depend on what the keys are, and no
+// other memory is touched.
 double time_step(EngineState& state, int64_t rows, int64_t depth) {
   const std::vector<int32_t> pages((depth + rows) / kPageTokens + 1, 0);
   const std::vector<int32_t> tokens(rows, 0);
@@ -23,7 +27,8 @@ double time_step(EngineState& state, int64_t rows, int64_t depth) {
   std::iota(logit_rows.begin(), logit_rows.end(), 0);
   const RowGroup group{static_cast<int>(rows), depth, pages, nullptr};
   double best = std::numeric_limits<double>::max();
-  for (int i = 0; i < 2; ++i) {
+  const int repetitions = rows <= kMostTwice ? 2 : 1;
+  for (int i = 0; i < repetitions; ++i) {
     const double begin = now_seconds();
     state.decoder.step({tokens, {&group, 1}, logit_rows, nullptr}, state.cache.pool());
     best = std::min(best, now_seconds() - begin);
@@ -40,7 +45,7 @@ void calibrate(EngineState& state) {
     points.push_back({rows, time_step(state, rows, /*depth=*/0)});
   }
   // One row reads the keys, many compute with them: what they add tells both apart.
-  const StepTimes::Point& many = points[std::min<size_t>(points.size() - 1, 5)];
+  const StepTimes::Point& many = points[std::min(points.size() - 1, kManyRows)];
   const auto added = [&](const StepTimes::Point& point) {
     return std::max(0.0, (time_step(state, point.rows, kDepth) - point.seconds) / kDepth);
   };

@@ -129,6 +129,16 @@ TEST_P(Speculation, SameTokensWithOtherKeysAndStates) {
   expect_same(options, "states kept");
 }
 
+TEST(SpeculationWindows, SameTokensWhereLayersSeeTheLastPositionsOnly) {
+  const std::vector<Request> requests = mixed_requests(kVocabSize);
+  const Isa isa = available_isas().back();
+  const std::vector<Answers> plain = run(requests, tiny_options(), isa, windowed_model());
+  RecordedEngine recorded(windowed_model(), isa, /*num_threads=*/2, speculating());
+  EXPECT_EQ(choices_of(recorded.run(predicted(requests, plain))), choices_of(plain));
+  EXPECT_EQ(choices_of(recorded.run(requests)), choices_of(plain)) << "from history";
+  expect_both(recorded.stats().speculation);
+}
+
 // A draft that is right leaves in the prefix cache what the plain run leaves.
 TEST(SpeculationCache, HoldsWhatWasAccepted) {
   Request request;

@@ -5,7 +5,7 @@
 namespace forerun {
 namespace {
 
-constexpr double kLeastGain = 1.02;
+constexpr double kLeastGain = 1.03;
 // Rows are added beyond a worse rate for a while: time grows in steps, as kernels take rows
 // together.
 constexpr double kGivenUpRate = 0.85;

