@@ -17,9 +17,9 @@ constexpr int64_t kMostTwice = 8;
 constexpr size_t kManyRows = 6;  // index of the step whose rows share their keys
 constexpr int64_t kDepth = 1024;
 
-// Seconds of a step of `rows` rows at a depth, with the logits of all; the fastest of two where they
-// are few. All pages of the table are page 0: time does not depend on what the keys are, and no
-// other memory is touched.
+// Seconds of a step of `rows` rows at a depth, with the logits of all; the fastest of two where
+// they are few. All pages of the table are page 0: time does not depend on what the keys are, and
+// no other memory is touched.
 double time_step(EngineState& state, int64_t rows, int64_t depth) {
   const std::vector<int32_t> pages((depth + rows) / kPageTokens + 1, 0);
   const std::vector<int32_t> tokens(rows, 0);

@@ -39,9 +39,9 @@ class Replay {
 
   bool done() const { return next_ == output_.size(); }
   // A step: how many tokens it gave.
-  int step() {
+  int step(const StepCost& cost = kCost) {
     speculator_.draft(place_, tokens_, static_cast<int>(output_.size() - next_) - 1);
-    speculator_.choose(kOneSequence, kCost);
+    speculator_.choose(kOneSequence, cost);
     const std::span<const int32_t> draft = speculator_.draft_of(place_);
     drafted = Tokens(draft.begin(), draft.end());
     size_t count = 0;
@@ -125,6 +125,35 @@ TEST(Speculator, DropsWhatGoesWrongAndKeepsWhatGoesRight) {
   EXPECT_GT(static_cast<double>(accepted), 0.8 * static_cast<double>(verified));
   Replay replay(speculator, {1, 2}, counting(5000, 100), counting(5000, 100));
   EXPECT_LE(steps_of(replay), 20);
+}
+
+// Whatever share of the predictions is wrong, and whatever a row costs.
+TEST(Speculator, NeverTakesLongerThanWithoutDrafts) {
+  for (const double row_cost : {0.05, 0.4, 0.6, 0.8, 0.9}) {
+    const auto step_of = [&](int rows) { return 1e-3 * (1.0 + row_cost * (rows - 1)); };
+    const StepTimes::Point points[] = {{1, step_of(1)}, {2, step_of(2)}, {32, step_of(32)}};
+    const StepCost cost({.by_rows = points});
+    for (const int wrong_every : {2, 3, 5, 8, 20}) {
+      Speculator speculator(options(), 4);
+      double seconds = 0.0;
+      int tokens = 0;
+      for (int request = 0; request < 40; ++request) {
+        const Tokens output = counting(1000 * request, 100);
+        Tokens prediction = output;
+        for (int i = request % wrong_every; i < 100; i += wrong_every) prediction[i] += 500;
+        Replay replay(speculator, {1, 2}, output, prediction);
+        while (!replay.done()) {
+          tokens += replay.step(cost);
+          seconds += step_of(1 + static_cast<int>(replay.drafted.size()));
+        }
+      }
+      EXPECT_LT(seconds, 1.01 * tokens * step_of(1))
+          << row_cost << " of a step a row, wrong every " << wrong_every;
+      if (wrong_every == 20 && row_cost < 0.5) {
+        EXPECT_LT(seconds, 0.6 * tokens * step_of(1));
+      }
+    }
+  }
 }
 
 TEST(Speculator, SourcesContinueEachOther) {
