@@ -38,7 +38,6 @@ struct SpeculationBenchOptions {
   int max_draft = SpeculationOptions().max_draft;
   int threads = 0;
   bool raw = false;
-  bool forced = false;
   bool replay = false;
   bool no_check = false;
   bool json = false;
@@ -211,7 +210,6 @@ class SpeculationBench final {
     Result<SpeculationOptions> speculation = parse_speculation(kind);
     if (!speculation.ok()) return speculation.error();
     speculation->max_draft = options_.max_draft;
-    speculation->forced = options_.forced;
     Result<std::unique_ptr<Engine>> engine = make_engine(*speculation, concurrency);
     if (!engine.ok()) return engine.error();
     const Result<SpeculationOutcome> outcome =
@@ -349,7 +347,6 @@ void add_bench_speculation(CLI::App& bench, int& exit_code) {
       ->capture_default_str();
   add_max_draft(*command, options->max_draft);
   command->add_flag("--raw", options->raw, "Continue the prompts as plain text, without template");
-  command->add_flag("--forced", options->forced, "Verify every draft, whatever it costs");
   command->add_flag("--replay", options->replay,
                     "Output recorded answers (\"response\"), epoch by epoch; only time is real");
   command->add_flag("--no-check", options->no_check, "Do not compare with plain answers");

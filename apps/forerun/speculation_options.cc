@@ -19,25 +19,27 @@ CLI::Validator known() {
 Result<SpeculationOptions> parse_speculation(const std::string& name) {
   SpeculationOptions options;
   if (name == "off") return options;
-  options.history = name == "auto" || name == "history";
-  options.prediction = name == "auto" || name == "prediction";
+  options.forced = name == "forced";
+  options.history = options.forced || name == "auto" || name == "history";
+  options.prediction = options.forced || name == "auto" || name == "prediction";
   if (!options.on()) {
     return Error{"speculation is " + quote(name, 40) +
-                 "; it may be auto, off, history or prediction"};
+                 "; it may be auto, off, history, prediction or forced"};
   }
   return options;
 }
 
 CLI::Option* add_speculation(CLI::App& command, std::string& name) {
   return command
-      .add_option("--speculation", name, "What drafts tokens: auto, off, history, prediction")
+      .add_option("--speculation", name, "What drafts: auto, off, history, prediction, forced")
       ->check(known())
       ->type_name("KIND")
       ->capture_default_str();
 }
 
 CLI::Option* add_speculation_list(CLI::App& command, std::vector<std::string>& names) {
-  return command.add_option("--speculation", names, "What drafts: auto, off, history, prediction")
+  return command
+      .add_option("--speculation", names, "What drafts: auto, off, history, prediction, forced")
       ->delimiter(',')
       ->check(known())
       ->type_name("KIND,…")

@@ -10,7 +10,7 @@
 namespace forerun {
 
 // Drafting as a user names it: auto (every source, as much of it as pays), off, history,
-// prediction.
+// prediction, or forced (every source, all of it whatever it costs: for measurements).
 Result<SpeculationOptions> parse_speculation(const std::string& name);
 
 CLI::Option* add_speculation(CLI::App& command, std::string& name);

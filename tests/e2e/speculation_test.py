@@ -32,7 +32,7 @@ def text_of(answer):
 
 
 class Speculation(server_process.TestCase):
-    options = ("--speculation", "auto", "--max-draft", 8)
+    options = ("--speculation", "forced", "--max-draft", 8)
 
     def test_answers_are_those_without_drafts(self):
         plain = self.start("--speculation", "off")
@@ -82,23 +82,23 @@ class Command(forerun.TestCase):
                           ["bench", "speculation", model, "--prompts", "x", "--speculation", "auto,fast"]):
             result = forerun.run(*arguments)
             self.assertEqual(result.returncode, 2, result)
-            self.assertIn("it may be auto, off, history or prediction", result.stderr)
+            self.assertIn("it may be auto, off, history, prediction or forced", result.stderr)
 
     def test_bench(self):
         model = self.write("tiny.gguf", tiny_model.model())
         prompts = self.write("prompts.jsonl", "\n".join(
             f'{{"prompt": "ab{i}abab", "prediction": "abab", "response": ["abcabcabc", "abcabcabd"]}}'
             for i in range(6)).encode())
-        result = forerun.run("bench", "speculation", model, "--prompts", prompts, "--raw", "--forced",
-                             "--concurrency", "1,3", "--tokens", 40, "--temperature", "0,1",
+        result = forerun.run("bench", "speculation", model, "--prompts", prompts, "--raw",
+                             "--speculation", "forced", "--concurrency", "1,3", "--tokens", 40, "--temperature", "0,1",
                              "--slice-seconds", 0.01)
         self.assertEqual(result.returncode, 0, result.stderr)
         lines = result.stdout.splitlines()
         self.assertEqual(len(lines), 5)
         for line in lines[1:]:
-            self.assertRegex(line, r"^auto +[13] +[01]\.00 .* 6/6 ")
+            self.assertRegex(line, r"^forced +[13] +[01]\.00 .* 6/6 ")
         replayed = forerun.run("bench", "speculation", model, "--prompts", prompts, "--raw",
-                               "--replay", "--concurrency", 2, "--speculation", "history", "--json")
+                               "--replay", "--concurrency", 2, "--speculation", "forced", "--json")
         self.assertEqual(replayed.returncode, 0, replayed.stderr)
         self.assertIn('"answers": 12', replayed.stdout)
         self.assertTrue(re.search(r'"accepted_tokens": [1-9]', replayed.stdout), replayed.stdout)
