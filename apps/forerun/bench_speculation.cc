@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,11 +13,11 @@
 #include "machine.h"
 #include "model_options.h"
 #include "prompt.h"
+#include "spec/draft_summary.h"
 #include "speculation_load.h"
 #include "speculation_options.h"
 #include "speculation_prompts.h"
 #include "text_input.h"
-#include "text_table.h"
 
 namespace forerun {
 namespace {
@@ -112,29 +110,14 @@ class RequestMaker final {
   const Tokenizer& tokenizer_;
 };
 
-double share(int64_t part, int64_t whole) {
-  return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
-}
-
 Json sources_json(const SpeculationStats& stats) {
   Json sources = Json::object();
   for (int i = 0; i < kNumDraftSources; ++i) {
     const DraftTokens& one = stats.by_source[i];
     if (one.drafted == 0) continue;
-    sources[std::string(draft_source_name(static_cast<DraftSource>(i)))] = {
-        {"draft_tokens", one.drafted}, {"accepted_tokens", one.accepted}};
+    sources[source_name(i)] = {{"draft_tokens", one.drafted}, {"accepted_tokens", one.accepted}};
   }
   return sources;
-}
-
-// Shares of drafts whose token at a place was accepted.
-Json places_json(const SpeculationStats& stats) {
-  Json places = Json::array();
-  for (const int64_t accepted : stats.accepted_at) {
-    if (accepted == 0) break;
-    places.push_back(share(accepted, stats.drafts));
-  }
-  return places;
 }
 
 double tokens_per_second(const std::vector<SpeculationSlice>& slices, bool drafting) {
@@ -241,9 +224,8 @@ class SpeculationBench final {
         {"drafts", stats.drafts},
         {"draft_tokens", stats.draft_tokens},
         {"accepted_tokens", stats.accepted_tokens},
-        // One token follows what is accepted of a draft.
-        {"acceptance_length_with_bonus", 1.0 + share(stats.accepted_tokens, stats.drafts)},
-        {"accepted_by_place", places_json(stats)},
+        {"acceptance_length_with_bonus", acceptance_length(stats.drafts, stats.accepted_tokens)},
+        {"accepted_by_place", accepted_by_place(stats)},
         {"by_source", sources_json(stats)},
         {"drafting_us_per_step", 1e6 * stats.seconds / steps},
         {"drafting_share", stats.seconds / outcome.after.step_seconds},

@@ -17,14 +17,11 @@ void take_draft(EngineState& state, Sequence& sequence) {
   const auto wanted = std::ssize(state.speculator->draft_of(sequence.draft_place));
   if (wanted == 0) return;
   if (!state.cache.reserve(sequence.kv, sequence.num_tokens() + wanted)) {
-    state.speculator->cut(sequence.draft_place, 0);
+    state.speculator->drop(sequence.draft_place);
     return;
   }
-  const int64_t first = sequence.num_tokens();
   sequence.num_drafted = static_cast<int>(wanted);
-  state.step_work.rows += wanted;
-  state.step_work.keys_read += wanted;
-  state.step_work.row_keys += wanted * first + wanted * (wanted + 1) / 2;
+  state.step_work.add_rows(wanted, sequence.num_tokens());
   if (sequence.grammar) {
     state.mask_maker->follow(sequence.grammar, state.speculator->draft_of(sequence.draft_place));
   }

@@ -46,17 +46,17 @@ bool ends(EngineState& state, Sequence& sequence, FinishEvent& event) {
          sequence.num_tokens() >= state.sequence_limit;
 }
 
-void finish_with_error(EngineState& state, Sequence& sequence, const Error& error) {
+FinishEvent error_event(const Error& error) {
   FinishEvent event;
   event.reason = FinishReason::kError;
   event.error = error.message;
-  finish(state, sequence, event);
+  return event;
 }
 
 void emit_prompt_token(EngineState& state, const SampleResult& score) {
   Sequence& sequence = *score.sequence;
   if (sequence.finished) return;
-  if (score.error) return finish_with_error(state, sequence, *score.error);
+  if (score.error) return finish(state, sequence, error_event(*score.error));
   PromptTokenEvent event;
   event.request = sequence.request->id;
   event.position = sequence.next_prompt_logprob++;
@@ -90,12 +90,8 @@ void append(EngineState& state, Sequence& sequence, const SampleResult& sample) 
 std::optional<FinishEvent> append_all(EngineState& state, Sequence& sequence) {
   for (int i = 0; i < sequence.num_samples; ++i) {
     const SampleResult& sample = state.samples[sequence.first_sample + i];
+    if (sample.error) return error_event(*sample.error);
     FinishEvent event;
-    if (sample.error) {
-      event.reason = FinishReason::kError;
-      event.error = sample.error->message;
-      return event;
-    }
     if (sample.grammar_ended) return event;
     append(state, sequence, sample);
     if (ends(state, sequence, event)) return event;
@@ -109,8 +105,7 @@ void settle_draft(EngineState& state, Sequence& sequence, std::span<const int32_
   if (sequence.num_drafted == 0) return;
   const int64_t computed = sequence.num_tokens() - 1;
   if (computed > sequence.kv.num_tokens) {
-    state.cache.commit(sequence.kv, {sequence.tokens.data(), static_cast<size_t>(computed)},
-                       sequence.request->request.use_prefix_cache);
+    commit(state, sequence, computed);
   }
   CHECK(state.cache.rollback(sequence.kv, sequence.kv.num_tokens), "giving pages back takes none");
 }

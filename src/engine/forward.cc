@@ -14,21 +14,25 @@ void run_model(EngineState& state) {
   ++state.stats.steps;
 }
 
-void commit(EngineState& state, Sequence& sequence) {
+void commit_known(EngineState& state, Sequence& sequence) {
   const int64_t computed = sequence.kv.num_tokens + sequence.step_rows;
   state.stats.prompt_tokens += std::min(computed, sequence.prompt_tokens()) -
                                std::min(sequence.kv.num_tokens, sequence.prompt_tokens());
-  state.cache.commit(sequence.kv, {sequence.tokens.data(), static_cast<size_t>(computed)},
-                     sequence.request->request.use_prefix_cache);
+  commit(state, sequence, computed);
 }
 
 }  // namespace
+
+void commit(EngineState& state, Sequence& sequence, int64_t computed) {
+  state.cache.commit(sequence.kv, {sequence.tokens.data(), static_cast<size_t>(computed)},
+                     sequence.request->request.use_prefix_cache);
+}
 
 void forward(EngineState& state) {
   run_model(state);
   // Before a commit exchanges a page for one that holds the same already.
   keep_states(state);
-  for (Sequence* sequence : state.step_sequences) commit(state, *sequence);
+  for (Sequence* sequence : state.step_sequences) commit_known(state, *sequence);
 }
 
 }  // namespace forerun

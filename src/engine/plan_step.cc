@@ -44,14 +44,11 @@ int64_t rows_before_logits_are_full(const EngineState& state, const Sequence& se
 // Takes the sequence's next `num_rows` known tokens into the step.
 void take(EngineState& state, Sequence& sequence, int64_t num_rows) {
   const Range wanted = prompt_logit_positions(sequence, num_rows);
-  const int64_t first = sequence.kv.num_tokens;
   sequence.step_rows = static_cast<int>(num_rows);
   sequence.num_drafted = 0;
   sequence.num_prompt_logits = static_cast<int>(wanted.end - wanted.begin);
   state.step_prompt_logits += sequence.num_prompt_logits;
-  state.step_work.rows += num_rows;
-  state.step_work.keys_read += first + num_rows;
-  state.step_work.row_keys += num_rows * first + num_rows * (num_rows + 1) / 2;
+  state.step_work.add_sequence(num_rows, sequence.kv.num_tokens);
   state.step_sequences.push_back(&sequence);
 }
 

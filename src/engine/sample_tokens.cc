@@ -121,9 +121,7 @@ void make_samples(EngineState& state) {
     if (sequence->logit_row < 0) continue;
     state.sampling.push_back(sequence);
     sequence->first_sample = static_cast<int>(state.samples.size());
-    for (int i = 0; i <= sequence->num_drafted; ++i) {
-      state.samples.emplace_back().sequence = sequence;
-    }
+    state.samples.resize(state.samples.size() + sequence->num_drafted + 1);
   }
 }
 

@@ -45,6 +45,15 @@ std::vector<Request> predicted(std::vector<Request> requests, const std::vector<
   return requests;
 }
 
+Request long_request(uint32_t stream, int64_t max_tokens, uint64_t seed) {
+  Request request;
+  request.prompt = random_tokens(20, kVocabSize, stream);
+  request.max_tokens = max_tokens;
+  request.ignore_eos = true;
+  request.sampling.seed = seed;
+  return request;
+}
+
 void expect_both(const SpeculationStats& stats) {
   EXPECT_GT(stats.accepted_tokens, 60);
   EXPECT_GT(stats.draft_tokens - stats.accepted_tokens, 60);
@@ -141,11 +150,7 @@ TEST(SpeculationWindows, SameTokensWhereLayersSeeTheLastPositionsOnly) {
 
 // A draft that is right leaves in the prefix cache what the plain run leaves.
 TEST(SpeculationCache, HoldsWhatWasAccepted) {
-  Request request;
-  request.prompt = random_tokens(20, kVocabSize, 1);
-  request.max_tokens = 100;
-  request.ignore_eos = true;
-  request.sampling.seed = 1;
+  const Request request = long_request(/*stream=*/1, /*max_tokens=*/100, /*seed=*/1);
   const std::vector<Answers> plain = run({request}, tiny_options());
   RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, speculating());
   recorded.run(predicted({request}, plain));
@@ -158,11 +163,7 @@ TEST(SpeculationCache, HoldsWhatWasAccepted) {
 
 // What lies behind the end of an output is not output, though the draft had it.
 TEST(SpeculationEnds, NothingFollowsAnEnd) {
-  Request request;
-  request.prompt = random_tokens(20, kVocabSize, 2);
-  request.max_tokens = 60;
-  request.ignore_eos = true;
-  request.sampling.seed = 3;
+  const Request request = long_request(/*stream=*/2, /*max_tokens=*/60, /*seed=*/3);
   const std::vector<int32_t> whole = run({request}, tiny_options())[0].choices[0].token_ids();
   for (const size_t end : {1u, 7u, 8u, 30u}) {
     for (const bool by_string : {false, true}) {
@@ -187,11 +188,7 @@ TEST(SpeculationEnds, NothingFollowsAnEnd) {
 }
 
 TEST(SpeculationEnds, CountsComeWithTheFinish) {
-  Request request;
-  request.prompt = random_tokens(20, kVocabSize, 2);
-  request.max_tokens = 60;
-  request.ignore_eos = true;
-  request.sampling.seed = 3;
+  const Request request = long_request(/*stream=*/2, /*max_tokens=*/60, /*seed=*/3);
   const std::vector<Answers> plain = run({request}, tiny_options());
   DraftCounts counts;
   Request counted = predicted({request}, plain)[0];
@@ -206,11 +203,7 @@ TEST(SpeculationEnds, CountsComeWithTheFinish) {
 }
 
 TEST(SpeculationScopes, OneSaltDoesNotDraftForAnother) {
-  Request request;
-  request.prompt = random_tokens(20, kVocabSize, 4);
-  request.max_tokens = 100;
-  request.ignore_eos = true;
-  request.sampling.seed = 5;
+  const Request request = long_request(/*stream=*/4, /*max_tokens=*/100, /*seed=*/5);
   const auto accepted_of_second = [&](std::optional<uint64_t> first_salt, uint64_t second_salt) {
     RecordedEngine recorded(tiny_model(), available_isas().back(), 2, speculating());
     Request first = request;

@@ -24,7 +24,7 @@ constexpr int kMaxPromptLogits = 64;
 
 // A token on its way to emit_tokens.cc: sampled, or of the prompt.
 struct SampleResult {
-  Sequence* sequence = nullptr;
+  Sequence* sequence = nullptr;  // of a prompt's token
   int logit_row = -1;
   int32_t token_id = -1;
   std::optional<Error> error;
@@ -100,6 +100,8 @@ double step_budget(const EngineState& state, const StepWork& decoding);
 void draft_tokens(EngineState& state, const StepWork& decoding);
 // Runs the model and records what is computed; drafts are recorded when they are accepted.
 void forward(EngineState& state);
+// The keys and values of the sequence's first `computed` tokens are there.
+void commit(EngineState& state, Sequence& sequence, int64_t computed);
 // With keep_states: puts the tap's rows beside their keys and values.
 void keep_states(EngineState& state);
 // Starts a request's other choices from the prompt its first one has just computed.

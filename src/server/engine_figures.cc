@@ -4,6 +4,7 @@
 #include <array>
 
 #include "server/kv_use.h"
+#include "spec/draft_summary.h"
 
 namespace forerun {
 namespace {
@@ -48,10 +49,6 @@ constexpr std::array<Figure, 11> kFigures = {{
 }};
 // Positions of drafts that are told apart.
 constexpr int kToldPositions = 16;
-
-std::string source_name(int source) {
-  return std::string(draft_source_name(static_cast<DraftSource>(source)));
-}
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/json_reply.h"
+#include "spec/draft_summary.h"
 
 namespace forerun {
 namespace {
@@ -29,13 +30,11 @@ OrderedJson finish_reason(const GeneratedChoice& choice) {
 void add_drafts(const DraftCounts& counts, OrderedJson& info) {
   if (counts.drafts == 0) return;
   const DraftTokens tokens = counts.all();
-  const auto drafts = static_cast<double>(counts.drafts);
   info["spec_verify_ct"] = counts.drafts;
   info["spec_draft_token_num"] = tokens.drafted;
   info["spec_accept_token_num"] = tokens.accepted;
-  info["spec_accept_length"] = 1.0 + static_cast<double>(tokens.accepted) / drafts;
-  info["spec_accept_rate"] =
-      static_cast<double>(tokens.accepted) / static_cast<double>(tokens.drafted);
+  info["spec_accept_length"] = acceptance_length(counts.drafts, tokens.accepted);
+  info["spec_accept_rate"] = share(tokens.accepted, tokens.drafted);
 }
 
 }  // namespace

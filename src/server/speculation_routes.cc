@@ -1,39 +1,31 @@
 #include "server/speculation_routes.h"
 
 #include "server/json_reply.h"
+#include "spec/draft_summary.h"
 
 namespace forerun {
 namespace {
 
-double share(double part, double whole) {
-  return whole > 0.0 ? part / whole : 0.0;
-}
-
 OrderedJson speculation_json(const EngineStats& engine) {
   const SpeculationStats& stats = engine.speculation;
-  const auto drafts = static_cast<double>(stats.drafts);
-  OrderedJson places = OrderedJson::array();
-  for (const int64_t accepted : stats.accepted_at) {
-    if (accepted == 0) break;
-    places.push_back(share(static_cast<double>(accepted), drafts));
-  }
+  const auto of_steps = [&](double seconds) {
+    return engine.step_seconds > 0.0 ? seconds / engine.step_seconds : 0.0;
+  };
   OrderedJson sources = OrderedJson::object();
   for (int i = 0; i < kNumDraftSources; ++i) {
-    sources[std::string(draft_source_name(static_cast<DraftSource>(i)))] = {
-        {"draft_tokens", stats.by_source[i].drafted},
-        {"accepted_tokens", stats.by_source[i].accepted}};
+    sources[source_name(i)] = {{"draft_tokens", stats.by_source[i].drafted},
+                               {"accepted_tokens", stats.by_source[i].accepted}};
   }
   return {{"steps", engine.steps},
           {"generated_tokens", engine.generated_tokens},
           {"drafts", stats.drafts},
           {"draft_tokens", stats.draft_tokens},
           {"accepted_tokens", stats.accepted_tokens},
-          // One token follows what is accepted of a draft.
-          {"acceptance_length", 1.0 + share(static_cast<double>(stats.accepted_tokens), drafts)},
-          {"accepted_by_place", std::move(places)},
+          {"acceptance_length", acceptance_length(stats.drafts, stats.accepted_tokens)},
+          {"accepted_by_place", accepted_by_place(stats)},
           {"by_source", std::move(sources)},
-          {"drafting_share", share(stats.seconds, engine.step_seconds)},
-          {"mispredicted_share", share(engine.mispredicted_seconds, engine.step_seconds)}};
+          {"drafting_share", of_steps(stats.seconds)},
+          {"mispredicted_share", of_steps(engine.mispredicted_seconds)}};
 }
 
 }  // namespace

@@ -16,21 +16,13 @@ float next_survival(const DraftCurve& curve) {
   return next < curve.survival.size() ? curve.survival[next] : 0.0f;
 }
 
-void add_row(const DraftCurve& curve, StepWork& work) {
-  ++work.rows;
-  ++work.keys_read;
-  work.row_keys += curve.keys + curve.length;
-}
-
 }  // namespace
 
 void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,
-                    std::vector<int32_t>& order) {
+                    std::vector<int32_t>& heap) {
   const auto less = [&](int32_t a, int32_t b) {
     return next_survival(curves[a]) < next_survival(curves[b]);
   };
-  // The curve a row went to, by row: lengths are taken back to where the rate was best.
-  std::vector<int32_t>& heap = order;
   heap.clear();
   for (size_t i = 0; i < curves.size(); ++i) {
     curves[i].length = 0;
@@ -50,8 +42,8 @@ void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<D
     std::ranges::pop_heap(heap, less);
     DraftCurve& curve = curves[heap.back()];
     const float survival = next_survival(curve);
+    work.add_rows(1, curve.keys + curve.length);
     ++curve.length;
-    add_row(curve, work);
     tokens += survival;
     const double seconds = cost.predict(work);
     if (seconds > budget.max_seconds) {
@@ -70,7 +62,7 @@ void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<D
       heap.pop_back();
     }
   }
-  // Rows came in descending order of survival.
+  // Rows came in descending order of survival: back to where the rate was best.
   for (DraftCurve& curve : curves) {
     while (curve.length > 0 && curve.survival[curve.length - 1] < least_survival) --curve.length;
   }

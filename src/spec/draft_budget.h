@@ -26,9 +26,9 @@ struct DraftBudget {
 // Cuts drafts to the lengths at which a step of all sequences brings the most tokens a second, as
 // `cost` predicts: rows go to the tokens most likely to survive, and none to anybody where that
 // does not gain at least 3 %, for the prediction is not exact. Prefill's own time counts for
-// nothing, since it has to be spent anyway. `order` is memory to work with, with room for all
+// nothing, since it has to be spent anyway. `heap` is memory to work with, with room for all
 // curves.
 void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,
-                    std::vector<int32_t>& order);
+                    std::vector<int32_t>& heap);
 
 }  // namespace forerun

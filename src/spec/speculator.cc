@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/check.h"
 #include "base/clock.h"
+#include "spec/history_drafter.h"
 #include "spec/prediction_drafter.h"
 
 namespace forerun {
@@ -34,7 +34,7 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences) : o
   const auto places = static_cast<size_t>(max_sequences);
   drafted_.reserve(places);
   curves_.reserve(places);
-  order_.reserve(places);
+  heap_.reserve(places);
   context_.reserve(kDraftContext + kMaxDraft);
 }
 
@@ -161,7 +161,7 @@ void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
       left -= curve.length;
     }
   } else {
-    choose_lengths(budget, cost, curves_, order_);
+    choose_lengths(budget, cost, curves_, heap_);
   }
   for (size_t i = 0; i < curves_.size(); ++i) places_[drafted_[i]].length = curves_[i].length;
   drafted_.clear();
@@ -173,8 +173,8 @@ std::span<const int32_t> Speculator::draft_of(int place) const {
   return {here.draft.tokens.data(), static_cast<size_t>(here.length)};
 }
 
-void Speculator::cut(int place, int length) {
-  places_[place].length = std::min(places_[place].length, length);
+void Speculator::drop(int place) {
+  places_[place].length = 0;
 }
 
 void Speculator::note(Place& here, int index, bool accepted) {

@@ -9,7 +9,6 @@
 #include "spec/acceptance.h"
 #include "spec/draft_budget.h"
 #include "spec/drafter.h"
-#include "spec/history_drafter.h"
 
 namespace forerun {
 
@@ -78,15 +77,14 @@ class Speculator final {
 
   // --- each step: draft() for every sequence that decodes, choose(), then learn() for each.
 
-  // Drafts at most `max_tokens` behind `context`, all tokens of the sequence. `keys`: positions
-  // before the draft's first token.
+  // Drafts at most `max_tokens` behind `context`, all tokens of the sequence.
   void draft(int place, std::span<const int32_t> context, int max_tokens);
   // How much of the drafts made since the last choice is verified; draft_of() is cut to it.
   void choose(const DraftBudget& budget, const StepCost& cost);
   // Of the newest draft, what is to be verified.
   std::span<const int32_t> draft_of(int place) const;
-  // Verifies no more of it than that.
-  void cut(int place, int length);
+  // Verifies nothing of it.
+  void drop(int place);
   // `tokens` came, as many as the verified part of the draft gave and one more; or fewer, where the
   // output ended.
   void learn(int place, std::span<const int32_t> tokens);
@@ -94,7 +92,6 @@ class Speculator final {
   // From the next draft on. All of them learn meanwhile.
   void set_active(const ActiveSources& active);
 
-  const SpeculationOptions& options() const { return options_; }
   const SpeculationStats& stats() const { return stats_; }
   const DraftCounts& counts(int place) const { return places_[place].counts; }
 
@@ -136,7 +133,7 @@ class Speculator final {
   std::vector<int32_t> free_places_;
   std::vector<int32_t> drafted_;  // places, since the last choice
   std::vector<DraftCurve> curves_;
-  std::vector<int32_t> order_;
+  std::vector<int32_t> heap_;
   std::vector<int32_t> context_;  // of the place being drafted for, its draft behind it
   SpeculationStats stats_;
 };

@@ -74,9 +74,7 @@ int64_t StepCost::rows_within(double budget_seconds, const StepWork& work,
                               int64_t first_keys) const {
   const auto fits = [&](int64_t more) {
     StepWork with = work;
-    with.rows += more;
-    with.keys_read += first_keys + more;
-    with.row_keys += more * first_keys + more * (more + 1) / 2;
+    with.add_sequence(more, first_keys);
     return predict(with) <= budget_seconds;
   };
   // Longer than any step may be.

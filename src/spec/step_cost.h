@@ -11,6 +11,18 @@ struct StepWork {
   int64_t rows = 0;       // tokens
   int64_t keys_read = 0;  // of each sequence once: positions its last row attends to
   int64_t row_keys = 0;   // positions that each row attends to, summed
+
+  // Rows of a sequence that has others in the step, `first_keys` positions before the first.
+  void add_rows(int64_t count, int64_t first_keys) {
+    rows += count;
+    keys_read += count;
+    row_keys += count * first_keys + count * (count + 1) / 2;
+  }
+  // The first rows of a sequence.
+  void add_sequence(int64_t count, int64_t first_keys) {
+    keys_read += first_keys;
+    add_rows(count, first_keys);
+  }
 };
 
 // What steps took when they were timed.
