@@ -37,7 +37,7 @@ test: model
 deep:
 	@scripts/install_dependencies deep
 	@$(MAKE) --no-print-directory model
-	@scripts/deep --jobs $(JOBS)
+	@scripts/deep --jobs $(JOBS) $(if $(LIMIT),--minutes $(LIMIT))
 
 bench: model
 	@$(FORERUN) bench engine $(MODEL)
