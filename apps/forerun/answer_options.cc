@@ -97,12 +97,12 @@ Result<Request> request_without_prompt(const AnswerOptions& options) {
   return request;
 }
 
-EngineOptions engine_options(const AnswerOptions& options, const LoadedModel& loaded) {
+EngineOptions engine_options(const AnswerOptions& options, const LoadedModel& loaded,
+                             const SpeculationOptions& speculation) {
   EngineOptions engine = loaded.engine_options();
   engine.kv_tokens = options.kv_tokens;
   engine.kv_type = options.kv_type;
-  // The option was checked when it was read.
-  engine.speculation = *parse_speculation(options.speculation);
+  engine.speculation = speculation;
   if (!options.request.stop_strings.empty()) engine.token_bytes = loaded.token_bytes();
   return engine;
 }

@@ -32,6 +32,7 @@ void add_machine_options(CLI::App& command, AnswerOptions& options);
 Result<Request> request_without_prompt(const AnswerOptions& options);
 
 // For an engine that is to run such requests.
-EngineOptions engine_options(const AnswerOptions& options, const LoadedModel& loaded);
+EngineOptions engine_options(const AnswerOptions& options, const LoadedModel& loaded,
+                             const SpeculationOptions& speculation);
 
 }  // namespace forerun

@@ -190,16 +190,17 @@ class SpeculationBench final {
   }
 
   Status run_one(const std::string& kind, int concurrency, float temperature) {
-    Result<SpeculationOptions> speculation = parse_speculation(kind);
-    if (!speculation.ok()) return speculation.error();
-    speculation->max_draft = options_.max_draft;
-    Result<std::unique_ptr<Engine>> engine = make_engine(*speculation, concurrency);
+    Result<LoadedDrafting> drafting = load_drafting(kind, loaded_);
+    if (!drafting.ok()) return drafting.error();
+    SpeculationOptions& speculation = drafting->options;
+    speculation.max_draft = options_.max_draft;
+    Result<std::unique_ptr<Engine>> engine = make_engine(speculation, concurrency);
     if (!engine.ok()) return engine.error();
     const Result<SpeculationOutcome> outcome =
         run_load(**engine, {.requests = requests_,
                             .concurrency = concurrency,
                             .slice_seconds = options_.slice_seconds,
-                            .alternate = speculation->on()});
+                            .alternate = speculation.on()});
     if (!outcome.ok()) return outcome.error();
     note(kind, concurrency, temperature, *outcome);
     return {};
@@ -229,6 +230,7 @@ class SpeculationBench final {
         {"by_source", sources_json(stats)},
         {"drafting_us_per_step", 1e6 * stats.seconds / steps},
         {"drafting_share", stats.seconds / outcome.after.step_seconds},
+        {"model_share", stats.model_seconds / outcome.after.step_seconds},
         {"mispredicted", outcome.after.mispredicted_seconds / outcome.after.step_seconds}};
     if (!plain_.empty()) {
       run["identical"] = std::ranges::count_if(

@@ -20,6 +20,7 @@
 #include "message_reader.h"
 #include "model_options.h"
 #include "model_sampling.h"
+#include "speculation_options.h"
 #include "stream_answer.h"
 
 namespace forerun {
@@ -264,8 +265,11 @@ int chat(const ChatFlags& options) {
         {"the model has no chat template to talk by; forerun generate --raw continues "
          "plain text"});
   }
-  const Result<std::unique_ptr<Engine>> engine = Engine::create(
-      *loaded->model, *loaded->kernels, *loaded->team, engine_options(options.answer, *loaded));
+  const Result<LoadedDrafting> drafting = load_drafting(options.answer.speculation, *loaded);
+  if (!drafting.ok()) return failed(drafting.error());
+  const Result<std::unique_ptr<Engine>> engine =
+      Engine::create(*loaded->model, *loaded->kernels, *loaded->team,
+                     engine_options(options.answer, *loaded, drafting->options));
   if (!engine.ok()) return failed(engine.error());
 
   Chat chat(options, *loaded, std::move(*request), **engine);

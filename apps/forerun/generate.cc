@@ -15,6 +15,7 @@
 #include "model_options.h"
 #include "model_sampling.h"
 #include "prompt.h"
+#include "speculation_options.h"
 #include "stream_answer.h"
 #include "text_input.h"
 
@@ -118,8 +119,11 @@ int generate(const GenerateOptions& options) {
   if (!loaded.ok()) return failed(loaded.error());
   Result<Request> request = make_request(options, *loaded, *text);
   if (!request.ok()) return failed(request.error());
-  const Result<std::unique_ptr<Engine>> engine = Engine::create(
-      *loaded->model, *loaded->kernels, *loaded->team, engine_options(options.answer, *loaded));
+  const Result<LoadedDrafting> drafting = load_drafting(options.answer.speculation, *loaded);
+  if (!drafting.ok()) return failed(drafting.error());
+  const Result<std::unique_ptr<Engine>> engine =
+      Engine::create(*loaded->model, *loaded->kernels, *loaded->team,
+                     engine_options(options.answer, *loaded, drafting->options));
   if (!engine.ok()) return failed(engine.error());
   const int64_t context = loaded->model->descriptor().context_length;
   if (const Status status = check_length(*request, **engine, context); !status.ok()) {

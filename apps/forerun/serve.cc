@@ -106,6 +106,7 @@ class Serving final {
 
   const ServeOptions options_;
   LoadedModel loaded_;
+  LoadedDrafting drafting_;
   std::unique_ptr<EmbeddingService> embedding_;
   std::unique_ptr<GrammarCompiler> grammars_;
   SamplingParams sampling_;
@@ -154,9 +155,10 @@ Status Serving::make_engine() {
   engine.commit_kv = true;
   engine.kv_type = options_.kv_type;
   engine.max_step_ms = options_.max_step_ms;
-  const Result<SpeculationOptions> speculation = parse_speculation(options_.speculation);
-  if (!speculation.ok()) return speculation.error();
-  engine.speculation = *speculation;
+  Result<LoadedDrafting> drafting = load_drafting(options_.speculation, loaded_);
+  if (!drafting.ok()) return drafting.error();
+  drafting_ = *std::move(drafting);
+  engine.speculation = drafting_.options;
   engine.speculation.max_draft = options_.max_draft;
   engine.speculation.history_tokens = options_.history_tokens;
   Result<std::unique_ptr<Engine>> made =

@@ -85,7 +85,7 @@ class LoadRun final {
     outcome_.slices.push_back(slice_);
     ++num_turns_;
     const bool drafting = num_turns_ % 4 == 0 || num_turns_ % 4 == 3;
-    engine_.set_active_sources({.history = drafting, .prediction = drafting});
+    engine_.set_active_sources({.history = drafting, .prediction = drafting, .model = drafting});
     slice_ = {.drafting = drafting};
   }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,10 @@ class KvPool final {
   }
   // One token's bytes in side array `array`.
   uint8_t* side(int page, int array, int slot);
+  // The same for slot `slot` of the sequence that has these pages.
+  uint8_t* side(std::span<const int32_t> pages, int array, int64_t slot) {
+    return side(pages[slot / kPageTokens], array, static_cast<int>(slot % kPageTokens));
+  }
 
   // Copies slots [0, num_slots) of a page, side arrays included.
   void copy_page(int from, int to, int num_slots);

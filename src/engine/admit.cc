@@ -59,6 +59,8 @@ void make_lists(EngineState& state, Sequence& sequence) {
     draft.prompt = request.request.prompt;
     draft.prediction = request.request.prediction;
     draft.shared_scope = request.request.history_salt;
+    draft.prefix_key = sequence.kv.key;
+    draft.max_tokens = most_tokens;
     sequence.draft_place = state.speculator->begin(draft);
   }
   if (request.request.grammar) {

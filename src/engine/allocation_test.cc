@@ -87,22 +87,28 @@ void admit_all(Engine& engine) {
   } while (engine.stats().waiting > 0);
 }
 
-// With states kept and drafts verified, and without.
-class Allocation : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(KeepStates, Allocation, testing::Bool());
+// With states kept and drafts verified, and without; and with models that draft.
+enum class With : uint8_t { kNothing, kDrafts, kDraftModel, kHead };
+class Allocation : public testing::TestWithParam<With> {};
+INSTANTIATE_TEST_SUITE_P(With, Allocation,
+                         testing::Values(With::kNothing, With::kDrafts, With::kDraftModel,
+                                         With::kHead));
 
-EngineOptions options_with(bool everything) {
+EngineOptions options_with(With what) {
   EngineOptions options = tiny_options();
-  options.keep_states = everything;
-  options.speculation.history = options.speculation.prediction = everything;
-  options.speculation.forced = true;
+  options.keep_states = what != With::kNothing;
+  SpeculationOptions& speculation = options.speculation;
+  speculation.history = speculation.prediction = options.keep_states;
+  if (what == With::kDraftModel) speculation.draft_model = &shallow_model();
+  if (what == With::kHead) speculation.eagle3 = &tiny_head();
+  speculation.forced = true;
   return options;
 }
 
-void expect_no_allocation(const Model& model, bool everything) {
+void expect_no_allocation(const Model& model, With what) {
   for (const Isa isa : available_isas()) {
     Team team(2);
-    EngineOptions options = options_with(everything);
+    EngineOptions options = options_with(what);
     options.kv_tokens = 32 * 32 * 8;
     Result<std::unique_ptr<Engine>> made = Engine::create(model, kernel_table(isa), team, options);
     ASSERT_TRUE(made.ok());
@@ -115,7 +121,7 @@ void expect_no_allocation(const Model& model, bool everything) {
     int steps = 0;
     while (engine.step()) ++steps;
     EXPECT_EQ(num_allocations - before, 0) << isa_name(isa) << " in " << steps << " steps";
-    EXPECT_GT(steps, everything ? 10 : 50);
+    EXPECT_GT(steps, what != With::kNothing ? 10 : 50);
   }
 }
 

@@ -12,6 +12,19 @@ int most_drafted(const EngineState& state, const Sequence& sequence) {
   return static_cast<int>(std::clamp<int64_t>(left - 1, 0, kMaxDraft));
 }
 
+DraftTask task_of(EngineState& state, Sequence& sequence, int most) {
+  const ActiveRequest& request = *sequence.request;
+  DraftTask task;
+  task.place = sequence.draft_place;
+  task.tokens = sequence.tokens;
+  task.max_tokens = most;
+  task.sampling = &request.request.sampling;
+  task.penalties = sequence.penalties ? &*sequence.penalties : nullptr;
+  task.noise = noise_of(sequence, /*num_followed=*/0);
+  task.states = {&state.cache.pool(), kStatesArray, sequence.kv.pages};
+  return task;
+}
+
 // Room for the drafted tokens' keys and values, if it can be had without taking it from a sequence.
 void take_draft(EngineState& state, Sequence& sequence) {
   const auto wanted = std::ssize(state.speculator->draft_of(sequence.draft_place));
@@ -32,11 +45,11 @@ void take_draft(EngineState& state, Sequence& sequence) {
 void draft_tokens(EngineState& state, const StepWork& decoding) {
   Speculator& speculator = *state.speculator;
   double tokens = 0.0;
-  for (const Sequence* sequence : state.step_sequences) {
+  for (Sequence* sequence : state.step_sequences) {
     if (!sequence->is_decoding()) continue;
     tokens += 1.0;
     const int most = most_drafted(state, *sequence);
-    if (most > 0) speculator.draft(sequence->draft_place, sequence->tokens, most);
+    if (most > 0) speculator.draft(task_of(state, *sequence, most));
   }
   const int64_t room = state.options.max_step_rows - state.step_work.rows;
   speculator.choose({.tokens = tokens,

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/version.h"
 #include "engine/state.h"
+#include "spec/time_steps.h"
 
 namespace forerun {
 namespace {
@@ -38,7 +39,37 @@ Result<int> choose_pages(const ModelDescriptor& model, const KernelTable& kernel
   return static_cast<int>(tokens / kPageTokens);
 }
 
-Status check_options(const EngineOptions& options) {
+Status check_speculation(const ModelDescriptor& model, const SpeculationOptions& options) {
+  if (options.on() && (options.max_draft < 1 || options.max_draft > kMaxDraft)) {
+    return Error{"max-draft is " + std::to_string(options.max_draft) +
+                 "; it must be between 1 and " + std::to_string(kMaxDraft)};
+  }
+  if (options.draft_model != nullptr && options.eagle3 != nullptr) {
+    return Error{"a draft model and an EAGLE-3 head cannot both draft"};
+  }
+  if (options.draft_model != nullptr &&
+      options.draft_model->descriptor().vocab_size != model.vocab_size) {
+    return Error{"the draft model has " +
+                 std::to_string(options.draft_model->descriptor().vocab_size) +
+                 " tokens; the model's vocabulary has " + std::to_string(model.vocab_size)};
+  }
+  return {};
+}
+
+std::unique_ptr<ModelDrafter> make_model_drafter(const EngineState& state,
+                                                 const KernelTable& kernels) {
+  const SpeculationOptions& options = state.options.speculation;
+  if (!options.has_model()) return nullptr;
+  return std::make_unique<ModelDrafter>(
+      options.eagle3 != nullptr ? DraftingModel::of(*options.eagle3)
+                                : DraftingModel::of(*options.draft_model),
+      kernels, state.team,
+      ModelDrafter::Limits{.max_sequences = state.options.max_sequences,
+                           .num_pages = state.cache.num_pages(),
+                           .target_vocab_size = state.model.descriptor().vocab_size});
+}
+
+Status check_options(const ModelDescriptor& model, const EngineOptions& options) {
   if (options.max_sequences < 1 || options.max_sequences > 1024) {
     return Error{"max-sequences is " + std::to_string(options.max_sequences) +
                  "; it must be between 1 and 1024"};
@@ -51,12 +82,7 @@ Status check_options(const EngineOptions& options) {
   if (!(options.max_step_ms >= 0.0) || options.max_step_ms > 60'000.0) {
     return Error{"max-step-ms must be between 0 and 60000"};
   }
-  const SpeculationOptions& speculation = options.speculation;
-  if (speculation.on() && (speculation.max_draft < 1 || speculation.max_draft > kMaxDraft)) {
-    return Error{"max-draft is " + std::to_string(speculation.max_draft) +
-                 "; it must be between 1 and " + std::to_string(kMaxDraft)};
-  }
-  return {};
+  return check_speculation(model, options.speculation);
 }
 
 std::string make_fingerprint(const Model& model, const KernelTable& kernels, KvType kv_type) {
@@ -98,7 +124,8 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
   sampling.reserve(places);
   samples.reserve(places);
   if (options.speculation.on()) {
-    speculator = std::make_unique<Speculator>(options.speculation, options.max_sequences);
+    speculator = std::make_unique<Speculator>(options.speculation, options.max_sequences,
+                                              make_model_drafter(*this, kernels));
     samples.reserve(places + options.speculation.max_rows);
   }
   if (options.keep_states) {
@@ -106,6 +133,8 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
       tap_memory[i] = Buffer(rows * model.descriptor().d_model * sizeof(float));
       tap.entering[i] = tap_memory[i].as<float>();
     }
+    tap.layers = options.speculation.eagle3 != nullptr ? options.speculation.eagle3->state_layers()
+                                                       : tap_layers(model.descriptor().num_layers);
   }
   for (int member = 0; member < team.size(); ++member) {
     workspaces.push_back(std::make_unique<SamplerWorkspace>(
@@ -118,12 +147,15 @@ Engine::~Engine() = default;
 
 Result<std::unique_ptr<Engine>> Engine::create(const Model& model, const KernelTable& kernels,
                                                Team& team, EngineOptions options) {
-  if (const Status status = check_options(options); !status.ok()) return status.error();
+  if (const Status status = check_options(model.descriptor(), options); !status.ok()) {
+    return status.error();
+  }
+  if (options.speculation.eagle3 != nullptr) options.keep_states = true;
   const Result<int> num_pages = choose_pages(model.descriptor(), kernels, options);
   if (!num_pages.ok()) return num_pages.error();
   auto state = std::make_unique<EngineState>(model, kernels, team, std::move(options), *num_pages);
   if (state->options.commit_kv) state->cache.pool().commit(team);
-  calibrate(*state);
+  state->cost = time_steps(state->decoder, state->cache.pool());
   return std::unique_ptr<Engine>(new Engine(std::move(state)));
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/philox.h"
+#include "models/tiny_head.h"
 
 namespace forerun {
 namespace {
@@ -96,6 +97,29 @@ const Model& tiny_model() {
 const Model& windowed_model() {
   static const TinyModel tiny(TinyModel::windowed_config());
   return *tiny.model;
+}
+
+const Model& shallow_model() {
+  static const TinyModel shallow = [] {
+    TinyModelConfig config = TinyModel::default_config();
+    config.num_layers = 1;
+    return TinyModel(config);
+  }();
+  return *shallow.model;
+}
+
+const Eagle3Head& tiny_head() {
+  static const std::vector<uint8_t> bytes = make_tiny_head(tiny_head_config()).encode();
+  static const std::unique_ptr<Eagle3Head> head = [] {
+    Team team(1);
+    Result<Eagle3Checkpoint> checkpoint = Eagle3Checkpoint::read(
+        tiny_head_config(), SafetensorsShards::of(*Safetensors::parse(bytes, "head")));
+    CHECK(checkpoint.ok(), checkpoint.error().message);
+    auto loaded = Eagle3Head::load(*std::move(checkpoint), tiny_model(), team);
+    CHECK(loaded.ok(), loaded.error().message);
+    return *std::move(loaded);
+  }();
+  return *head;
 }
 
 EngineOptions tiny_options() {

@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "engine/engine.h"
+#include "models/eagle3_head.h"
 #include "models/model.h"
 #include "models/tiny_model.h"
 
@@ -61,6 +62,9 @@ struct TinyModel {
 // The default one, and the windowed one, made once.
 const Model& tiny_model();
 const Model& windowed_model();
+// What may draft for tiny_model(): it without its second layer, and a random head.
+const Model& shallow_model();
+const Eagle3Head& tiny_head();
 
 // Options with end-of-sequence ids and a vocabulary of letters.
 EngineOptions tiny_options();

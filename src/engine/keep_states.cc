@@ -4,12 +4,8 @@
 namespace forerun {
 namespace {
 
-constexpr int kStatesArray = 0;  // of the pool's side arrays
-
 uint16_t* place_of(KvPool& pool, std::span<const int32_t> pages, int64_t slot) {
-  const int page = pages[slot / kPageTokens];
-  const int page_slot = static_cast<int>(slot % kPageTokens);
-  return reinterpret_cast<uint16_t*>(pool.side(page, kStatesArray, page_slot));
+  return reinterpret_cast<uint16_t*>(pool.side(pages, kStatesArray, slot));
 }
 
 void keep_row(const StateTap& tap, int64_t row, int64_t d_model, uint16_t* out) {

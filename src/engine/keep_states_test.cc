@@ -35,6 +35,7 @@ States expected_states(const std::vector<int32_t>& tokens) {
   const auto rows = static_cast<int>(tokens.size());
   std::vector<std::vector<float>> states(kNumTaps, std::vector<float>(rows * d));
   StateTap tap;
+  tap.layers = tap_layers(model.descriptor().num_layers);
   for (int i = 0; i < kNumTaps; ++i) tap.entering[i] = states[i].data();
   const RowGroup group{rows, 0, pages, nullptr};
   decoder.step({tokens, {&group, 1}, {}, &tap}, pool);

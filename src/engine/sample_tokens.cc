@@ -12,8 +12,7 @@ SamplePoint point_of(const Sequence& sequence, int num_followed) {
   SamplePoint point{request.request.sampling};
   if (sequence.penalties) point.penalties = &*sequence.penalties;
   if (sequence.grammar) point.allowed = sequence.grammar->allowed(num_followed);
-  point.noise = {request.seed, static_cast<uint32_t>(sequence.choice),
-                 static_cast<uint32_t>(sequence.num_tokens() + num_followed)};
+  point.noise = noise_of(sequence, num_followed);
   return point;
 }
 

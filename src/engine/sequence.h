@@ -9,6 +9,7 @@
 #include "engine/grammar_progress.h"
 #include "engine/request.h"
 #include "engine/stop_matcher.h"
+#include "sampling/noise.h"
 #include "sampling/penalty_state.h"
 
 namespace forerun {
@@ -72,5 +73,12 @@ struct Sequence {
   // Only the token just sampled is uncomputed.
   bool is_decoding() const { return uncomputed() == 1 && output_tokens() > 0; }
 };
+
+// What the choice of the token behind the sequence's tokens and `num_followed` drafted ones depends
+// on.
+inline NoiseKey noise_of(const Sequence& sequence, int num_followed) {
+  return {sequence.request->seed, static_cast<uint32_t>(sequence.choice),
+          static_cast<uint32_t>(sequence.num_tokens() + num_followed)};
+}
 
 }  // namespace forerun

@@ -96,7 +96,9 @@ INSTANTIATE_TEST_SUITE_P(Isa, Speculation, testing::ValuesIn(available_isas()),
 TEST_P(Speculation, SameTokensInABatch) {
   expect_same(speculating(), "forced");
   expect_both(stats_.speculation);
-  for (const auto& source : stats_.speculation.by_source) EXPECT_GT(source.accepted, 10);
+  for (const DraftSource source : {DraftSource::kHistory, DraftSource::kPrediction}) {
+    EXPECT_GT(stats_.speculation.by_source[static_cast<size_t>(source)].accepted, 10);
+  }
   expect_same(speculating(/*forced=*/false), "by the policy");
 }
 
@@ -136,6 +138,69 @@ TEST_P(Speculation, SameTokensWithOtherKeysAndStates) {
   EngineOptions options = speculating();
   options.keep_states = true;
   expect_same(options, "states kept");
+}
+
+// A model alone, and beside the other sources.
+EngineOptions drafting_with(const Model* model, const Eagle3Head* head, bool alone = true) {
+  EngineOptions options = speculating();
+  options.speculation.history = options.speculation.prediction = !alone;
+  options.speculation.draft_model = model;
+  options.speculation.eagle3 = head;
+  return options;
+}
+
+// The model itself, drafting with each request's own parameters, penalties and noise, is never
+// wrong, at any temperature: it is what its keys and values make it, and they are all there.
+TEST_P(Speculation, AModelIsNeverWrongAboutItself) {
+  expect_same(drafting_with(&tiny_model(), nullptr), "by itself");
+  const SpeculationStats& stats = stats_.speculation;
+  EXPECT_GT(stats.draft_tokens, 400);
+  // But for grammars there are none, and what the end of an output cuts off is not counted wrong.
+  EXPECT_EQ(stats.accepted_at[0], stats.drafts);
+  expect_same(drafting_with(&tiny_model(), nullptr, /*alone=*/false), "beside others");
+}
+
+TEST_P(Speculation, SameTokensWithASmallerModel) {
+  expect_same(drafting_with(&shallow_model(), nullptr), "a smaller model");
+  const SpeculationStats& stats = stats_.speculation;
+  EXPECT_GT(stats.accepted_tokens, 20);
+  EXPECT_GT(stats.draft_tokens - stats.accepted_tokens, 60);
+  EXPECT_EQ(stats.by_source[static_cast<size_t>(DraftSource::kDraftModel)].accepted,
+            stats.accepted_tokens);
+}
+
+TEST_P(Speculation, SameTokensWithAHead) {
+  expect_same(drafting_with(nullptr, &tiny_head()), "a head");
+  EXPECT_GT(stats_.speculation.accepted_tokens, 0);
+  EXPECT_GT(stats_.speculation.draft_tokens - stats_.speculation.accepted_tokens, 60);
+  expect_same(drafting_with(nullptr, &tiny_head(), /*alone=*/false), "a head beside others");
+}
+
+TEST_P(Speculation, SameTokensWithModelsWhenPreempted) {
+  const int pages = GetParam() == Isa::kGeneric ? 4 : 16;
+  for (EngineOptions options :
+       {drafting_with(&shallow_model(), nullptr), drafting_with(nullptr, &tiny_head(), false)}) {
+    options.kv_tokens = pages * 32;
+    expect_same(options, options.speculation.eagle3 != nullptr ? "a head" : "a smaller model");
+    EXPECT_GT(stats_.preemptions, 0);
+    EXPECT_GT(stats_.speculation.accepted_tokens, 0);
+  }
+}
+
+TEST(SpeculationModels, FitTheModelTheyDraftFor) {
+  TinyModelConfig config = TinyModel::default_config();
+  config.vocab_size = 352;
+  const TinyModel other(config);
+  Team team(1);
+  const auto fault = [&](const EngineOptions& options) {
+    const auto engine =
+        Engine::create(tiny_model(), kernel_table(available_isas().back()), team, options);
+    return engine.ok() ? "" : engine.error().message;
+  };
+  EXPECT_EQ(fault(drafting_with(other.model.get(), nullptr)),
+            "the draft model has 352 tokens; the model's vocabulary has 320");
+  EXPECT_EQ(fault(drafting_with(&shallow_model(), &tiny_head())),
+            "a draft model and an EAGLE-3 head cannot both draft");
 }
 
 TEST(SpeculationWindows, SameTokensWhereLayersSeeTheLastPositionsOnly) {

@@ -22,6 +22,9 @@ namespace forerun {
 // chunks that hold no more. They come on top of the row each sequence may sample from.
 constexpr int kMaxPromptLogits = 64;
 
+// Of the pool's side arrays, where states are kept.
+constexpr int kStatesArray = 0;
+
 // A token on its way to emit_tokens.cc: sampled, or of the prompt.
 struct SampleResult {
   Sequence* sequence = nullptr;  // of a prompt's token
@@ -77,8 +80,6 @@ struct EngineState {
   EngineStats stats;
 };
 
-// Times a few steps, for the cost model.
-void calibrate(EngineState& state);
 // An Error names the field and the limit.
 Status check_request(const EngineState& state, const Request& request);
 // Takes in a checked request: its choices wait.

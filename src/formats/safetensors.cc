@@ -1,7 +1,9 @@
 #include "formats/safetensors.h"
 
 #include <algorithm>
+#include <cstring>
 
+#include "formats/quote.h"
 #include "formats/safetensors_parser.h"
 
 namespace forerun {
@@ -31,6 +33,16 @@ const TensorView* Safetensors::find_tensor(std::string_view name) const {
 std::string_view Safetensors::type_name(std::string_view name) const {
   const SafetensorsTensor* tensor = find(name);
   return tensor == nullptr ? "" : tensor->type->name;
+}
+
+Result<std::vector<int64_t>> Safetensors::read_int64(std::string_view name) const {
+  const SafetensorsTensor* tensor = find(name);
+  const bool is_list =
+      tensor != nullptr && tensor->type->name == "I64" && tensor->view.shape.size() == 1;
+  if (!is_list) return Error{path_ + ": tensor " + quote(name) + " is not a list of I64"};
+  std::vector<int64_t> values(tensor->size_bytes / sizeof(int64_t));
+  std::memcpy(values.data(), bytes_.data() + tensor->offset_bytes, tensor->size_bytes);
+  return values;
 }
 
 }  // namespace forerun

@@ -52,6 +52,8 @@ class Safetensors final : public TensorSource {
   const SafetensorsTensor* find(std::string_view name) const;
   const TensorView* find_tensor(std::string_view name) const override;
   std::string_view type_name(std::string_view name) const override;
+  // The elements of a one-dimensional I64 tensor that is there.
+  Result<std::vector<int64_t>> read_int64(std::string_view name) const;
 
   // The header's "__metadata__", in the file's order.
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }

@@ -60,6 +60,12 @@ Result<SafetensorsShards> SafetensorsShards::open(const std::string& folder) {
   return shards;
 }
 
+SafetensorsShards SafetensorsShards::of(Safetensors file) {
+  SafetensorsShards shards(file.path());
+  shards.files_.push_back(std::move(file));
+  return shards;
+}
+
 bool SafetensorsShards::are_in(const std::string& folder) {
   return is_there(folder + "/" + kWholeFile) || is_there(folder + "/" + kIndexFile);
 }
@@ -128,6 +134,13 @@ const TensorView* SafetensorsShards::find_tensor(std::string_view name) const {
 std::string_view SafetensorsShards::type_name(std::string_view name) const {
   const SafetensorsTensor* tensor = find(name);
   return tensor == nullptr ? "" : tensor->type->name;
+}
+
+Result<std::vector<int64_t>> SafetensorsShards::read_int64(std::string_view name) const {
+  for (const Safetensors& file : files_) {
+    if (file.find(name) != nullptr) return file.read_int64(name);
+  }
+  return Error{folder_ + ": there is no tensor " + quote(name)};
 }
 
 uint64_t SafetensorsShards::size_bytes() const {

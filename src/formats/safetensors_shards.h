@@ -23,6 +23,8 @@ Result<std::map<std::string, std::string, std::less<>>> read_weight_map(const Js
 class SafetensorsShards final : public TensorSource {
  public:
   static Result<SafetensorsShards> open(const std::string& folder);
+  // Of one file that is open.
+  static SafetensorsShards of(Safetensors file);
   // Whether a folder has files of the names that open() reads, and what to say of one that has not.
   static bool are_in(const std::string& folder);
   static Error missing_from(const std::string& folder);
@@ -30,6 +32,9 @@ class SafetensorsShards final : public TensorSource {
   const std::string& path() const override { return folder_; }
   const TensorView* find_tensor(std::string_view name) const override;
   std::string_view type_name(std::string_view name) const override;
+
+  // The elements of a one-dimensional I64 tensor that is there.
+  Result<std::vector<int64_t>> read_int64(std::string_view name) const;
 
   const std::vector<Safetensors>& files() const { return files_; }
   uint64_t size_bytes() const;

@@ -34,7 +34,17 @@ void SafetensorsWriter::add_tensor(std::string_view name, DType dtype,
   for (const int64_t dim : shape) num_elements *= dim;
   CHECK(data.size() == static_cast<size_t>(row_bytes(dtype, num_elements)),
         "a tensor's bytes are those of its shape");
-  const Json entry = {{"dtype", traits(dtype).name},
+  add(name, traits(dtype).name, shape, data);
+}
+
+void SafetensorsWriter::add_int64_tensor(std::string_view name, std::span<const int64_t> values) {
+  add(name, "I64", {std::ssize(values)},
+      {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()});
+}
+
+void SafetensorsWriter::add(std::string_view name, std::string_view type,
+                            const std::vector<int64_t>& shape, std::span<const uint8_t> data) {
+  const Json entry = {{"dtype", type},
                       {"shape", shape},
                       {"data_offsets", {data_.size(), data_.size() + data.size()}}};
   if (!header_.empty()) header_ += ",";

@@ -21,6 +21,8 @@ class SafetensorsWriter final {
   void add_f32_tensor(std::string_view name, const std::vector<int64_t>& shape,
                       std::span<const float> values);
 
+  void add_int64_tensor(std::string_view name, std::span<const int64_t> values);
+
   // The whole file.
   std::vector<uint8_t> encode() const;
 
@@ -28,6 +30,9 @@ class SafetensorsWriter final {
   Status write(const std::string& path) const;
 
  private:
+  void add(std::string_view name, std::string_view type, const std::vector<int64_t>& shape,
+           std::span<const uint8_t> data);
+
   std::string header_;  // JSON of the tensors so far, without the closing brace
   std::vector<uint8_t> data_;
 };

@@ -78,6 +78,11 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
   row_group_.resize(rows);
   page_rows_.reserve(rows);
   hidden_ = arena_.take(rows * whole_panels(model.d_model) * sizeof(float));
+  if (model.reads_states()) {
+    embedded_ = arena_.take(rows * model.d_model * sizeof(float));
+    state_inputs_ = make_operand(rows, model.state_inputs);
+    joined_ = make_operand(rows, model.attention_inputs());
+  }
   normed_ = make_operand(rows, model.d_model);
   attended_ = make_operand(rows, model.q_dim());
   activated_ = make_operand(rows, model.d_ff);
@@ -87,7 +92,8 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
   partials_ = arena_.take(partial_capacity * padded * sizeof(float));
   partial_states_ = arena_.take(partial_capacity * sizeof(AttentionState));
   logits_ = arena_.take(limits.max_logit_rows * logits_stride_ * sizeof(float));
-  const int64_t widest = std::max({model.d_model, model.q_dim(), model.d_ff});
+  const int64_t widest =
+      std::max({model.attention_inputs(), model.q_dim(), model.d_ff, model.state_inputs});
   scratch_.resize(team.size());
   for (MemberScratch& scratch : scratch_) {
     scratch.attention = arena_.take(attention_scratch_bytes(model.head_dim));
@@ -114,6 +120,8 @@ void Decoder::plan_layers() {
 void Decoder::prepare(const StepInput& input, const KvPool& pool) {
   const auto num_rows = static_cast<int64_t>(input.tokens.size());
   CHECK(num_rows <= limits_.max_rows, "more rows than the decoder was made for");
+  CHECK(model_.reads_states() == (input.states != nullptr || input.state_inputs != nullptr),
+        "states come where the model reads them");
   CHECK(static_cast<int64_t>(input.logit_rows.size()) <= limits_.max_logit_rows,
         "more logit rows than the decoder was made for");
   page_rows_.clear();
@@ -162,12 +170,14 @@ class Decoder::Region {
         last_time_(timing_ ? now_seconds() : 0.0) {}
 
   void run() {
+    if (d_.input_->state_inputs != nullptr) project_states();
     embed();
     for (int layer = 0; layer < model_.num_layers; ++layer) {
       tap_input(layer);
       attention(layer);
       feed_forward(layer);
     }
+    tap_leaving();
     logits();
   }
 
@@ -197,20 +207,50 @@ class Decoder::Region {
   float* key(int64_t row, int head) { return query(row, head) + whole_panels(model_.q_dim()); }
   float* value(int64_t row, int head) { return key(row, head) + whole_panels(model_.kv_dim()); }
 
+  float* embedded(int64_t row) {
+    return model_.reads_states() ? d_.embedded_.as<float>() + row * model_.d_model : hidden(row);
+  }
+
   void embed() {
     const TensorView& embedding = d_.weights_.embedding;
     const int64_t stride = row_bytes(embedding.dtype, model_.d_model);
     const Range rows = mine(num_rows_);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       const int32_t token = d_.input_->tokens[row];
-      CHECK(token >= 0 && token < model_.vocab_size, "no such token");
-      dequantize_row(embedding.dtype, embedding.data + token * stride, model_.d_model, hidden(row));
+      CHECK(token >= 0 && token < model_.token_ids(), "no such token");
+      float* out = embedded(row);
+      dequantize_row(embedding.dtype, embedding.data + token * stride, model_.d_model, out);
       if (model_.embedding_scale != 1.0f) {
-        for (int64_t i = 0; i < model_.d_model; ++i) hidden(row)[i] *= model_.embedding_scale;
+        for (int64_t i = 0; i < model_.d_model; ++i) out[i] *= model_.embedding_scale;
       }
+      if (model_.reads_states()) take_state(row);
       for (size_t i = 0; i < d_.rotaries_.size(); ++i) rotations(row, static_cast<int>(i));
     }
     sync(StepPart::kPrepare);
+  }
+
+  void project_states() {
+    const PackedMatrix& weight = d_.weights_.state_projection;
+    const Operand& x =
+        prepare_rows(d_.state_inputs_, num_rows_, model_.state_inputs, forms_of(weight),
+                     [&](int64_t row, float* out) {
+                       const float* inputs = d_.input_->state_inputs;
+                       std::copy_n(inputs + row * model_.state_inputs, model_.state_inputs, out);
+                     });
+    MatmulArgs args = product(weight, x, num_rows_, hidden(0), model_.d_model);
+    args.panels = mine(weight.panels());
+    d_.kernels_.matmul(args);
+    d_.team_.barrier();
+  }
+
+  void take_state(int64_t row) {
+    const float* states = d_.input_->states;
+    if (states != nullptr) std::copy_n(states + row * model_.d_model, model_.d_model, hidden(row));
+    if (model_.normed_states) norm_state(hidden(row), hidden(row));
+  }
+  void norm_state(const float* state, float* out) {
+    const std::vector<float>& weight = d_.weights_.layers[0].attention_norm;
+    ops_.rms_norm(state, weight.data(), model_.rms_epsilon, model_.d_model, out);
   }
 
   float* rotation(int rotary, int64_t row) {
@@ -231,13 +271,20 @@ class Decoder::Region {
 
   void tap_input(int layer) {
     if (d_.input_->tap == nullptr) return;
-    const std::array<int, kNumTaps> layers = tap_layers(model_.num_layers);
+    const std::array<int, kNumTaps>& layers = d_.input_->tap->layers;
     for (int i = 0; i < kNumTaps; ++i) {
       float* out = d_.input_->tap->entering[i];
       if (layers[i] != layer || out == nullptr) continue;
       const Range rows = mine(num_rows_);
       std::copy(hidden(rows.begin), hidden(rows.end), out + rows.begin * model_.d_model);
     }
+  }
+
+  void tap_leaving() {
+    if (d_.input_->tap == nullptr || d_.input_->tap->leaving == nullptr) return;
+    const Range rows = mine(num_rows_);
+    std::copy(hidden(rows.begin), hidden(rows.end),
+              d_.input_->tap->leaving + rows.begin * model_.d_model);
   }
 
   OperandForms forms_of(const PackedMatrix& weight) const { return d_.kernels_.forms_of(weight); }
@@ -274,6 +321,24 @@ class Decoder::Region {
         prepare_rows(d_.normed_, num_rows_, model_.d_model, forms, [&](int64_t row, float* out) {
           ops_.rms_norm(hidden(row), weight.data(), model_.rms_epsilon, model_.d_model, out);
         });
+    mark(StepPart::kNorm);
+    return operand;
+  }
+
+  // What q, k and v read.
+  const Operand& attention_inputs(const LayerWeights& w, OperandForms forms) {
+    if (!model_.reads_states()) return norm(w.attention_norm, forms);
+    const Operand& operand = prepare_rows(d_.joined_, num_rows_, model_.attention_inputs(), forms,
+                                          [&](int64_t row, float* out) {
+                                            ops_.rms_norm(embedded(row), w.token_norm.data(),
+                                                          model_.rms_epsilon, model_.d_model, out);
+                                            float* state = out + model_.d_model;
+                                            if (model_.normed_states) {
+                                              std::copy_n(hidden(row), model_.d_model, state);
+                                            } else {
+                                              norm_state(hidden(row), state);
+                                            }
+                                          });
     mark(StepPart::kNorm);
     return operand;
   }
@@ -337,7 +402,7 @@ class Decoder::Region {
 
   void attention(int layer) {
     const LayerWeights& w = d_.weights_.layers[layer];
-    const Operand& x = norm(w.attention_norm, forms_of(w.q) | forms_of(w.k) | forms_of(w.v));
+    const Operand& x = attention_inputs(w, forms_of(w.q) | forms_of(w.k) | forms_of(w.v));
     project(w, x);
     sync(StepPart::kQkv);
     rotate_and_store(layer);

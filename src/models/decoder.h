@@ -24,8 +24,8 @@ constexpr std::array<std::string_view, 8> kStepPartNames = {
     "prepare",   "norm+quantise",    "qkv", "rope+store",
     "attention", "attention output", "ffn", "logits"};
 
-// The layers whose inputs a step can expose, ascending: 2, n/2, n−3, each clamped to 0 … n−1; where
-// these are not three different ones, 1, n/2, n−1.
+// The layers whose inputs a speculator usually reads, ascending: 2, n/2, n−3, each clamped to 0 …
+// n−1; where these are not three different ones, 1, n/2, n−1.
 std::array<int, kNumTaps> tap_layers(int num_layers);
 
 // What a page of the model's keys and values holds; no side arrays.
@@ -105,6 +105,9 @@ class Decoder final {
   Operand make_operand(int64_t rows, int64_t columns);
 
   ArenaPiece hidden_;          // [max_rows, d_model] the residual stream
+  ArenaPiece embedded_;        // [max_rows, d_model] tokens, where rows come with states
+  Operand state_inputs_;       // [max_rows, state_inputs]
+  Operand joined_;             // [max_rows, 2 · d_model] token and state, normalised
   Operand normed_;             // [max_rows, d_model]
   Operand attended_;           // [max_rows, q_dim]
   Operand activated_;          // [max_rows, d_ff]

@@ -317,7 +317,10 @@ TEST_P(OnEveryIsa, TapGivesTheStatesOfTransformers) {
     EXPECT_EQ((std::vector<int>(layers.begin(), layers.end())),
               golden["tap_layers"].get<std::vector<int>>());
     std::vector<std::vector<float>> states(4, std::vector<float>(tokens.size() * d));
-    const StateTap tap = {{states[0].data(), states[1].data(), states[2].data()}, states[3].data()};
+    const StateTap tap = {.layers = layers,
+                          .entering = {states[0].data(), states[1].data(), states[2].data()},
+                          .leaving = nullptr,
+                          .final_normed = states[3].data()};
     harness.run(tokens, {{static_cast<int>(tokens.size()), 0, harness.pages(), nullptr}}, &tap);
     for (int i = 0; i < 4; ++i) {
       const std::vector<float> expected =

@@ -50,6 +50,12 @@ struct ModelDescriptor {
   bool qk_norm = false;     // every head of q and k is normalised before it is rotated
   bool post_norms = false;  // what attention and feed-forward add is normalised first
   bool tied_output = false;
+  // Above 0: an EAGLE-3 head (models/eagle3_head.h). A row's residual stream begins with a state
+  // that comes beside its token, or is projected from so many inputs that do; q, k and v read the
+  // token's norm and the state's, side by side.
+  int64_t state_inputs = 0;
+  bool normed_states = false;    // the residual stream begins with the state's norm instead
+  int64_t token_vocab_size = 0;  // of the tokens read, where the logits' are others; else 0
   Activation activation = Activation::kSilu;  // of the feed-forward's gate
 
   float embedding_scale = 1.0f;
@@ -64,6 +70,9 @@ struct ModelDescriptor {
 
   TensorStorage storage;
 
+  bool reads_states() const { return state_inputs > 0; }
+  int64_t attention_inputs() const { return reads_states() ? 2 * d_model : d_model; }
+  int64_t token_ids() const { return token_vocab_size > 0 ? token_vocab_size : vocab_size; }
   int64_t q_dim() const { return num_heads * head_dim; }
   int64_t kv_dim() const { return num_kv_heads * head_dim; }
   int group_size() const { return num_heads / num_kv_heads; }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -21,10 +22,12 @@ struct RowGroup {
 constexpr int kNumTaps = 3;
 
 // Where a step leaves the states a speculator feeds on, per row: the residual stream entering three
-// layers (see tap_layers) and the final normed state. Null members are not written.
+// layers, that leaving the last one, and the states behind the last. Null members are not written.
 struct StateTap {
-  float* entering[kNumTaps] = {};  // [rows, d_model]
-  float* final_normed = nullptr;   // [rows, d_model]
+  std::array<int, kNumTaps> layers = {};  // which; tap_layers() gives the usual ones
+  float* entering[kNumTaps] = {};         // [rows, d_model]
+  float* leaving = nullptr;               // [rows, d_model] behind the last layer, before its norm
+  float* final_normed = nullptr;          // [rows, d_model]
 };
 
 // One forward pass over `tokens`, the groups' rows one after the other.
@@ -33,6 +36,10 @@ struct StepInput {
   std::span<const RowGroup> groups;
   std::span<const int32_t> logit_rows;  // ascending rows whose logits are wanted
   const StateTap* tap = nullptr;
+  // Where the model reads states, one of both: as they are [rows, d_model], or what they are
+  // projected from [rows, state_inputs].
+  const float* states = nullptr;
+  const float* state_inputs = nullptr;
 };
 
 }  // namespace forerun

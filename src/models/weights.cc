@@ -22,6 +22,10 @@ constexpr TensorName kOutputNorm = {"output_norm.weight", "norm.weight"};
 constexpr TensorName kOutput = {"output.weight", "lm_head.weight"};
 
 constexpr TensorName kAttentionNorm = {"attn_norm.weight", "input_layernorm.weight"};
+// Of a head that reads states: what makes them, its token's and its state's norm.
+constexpr std::string_view kStateProjection = "fc.weight";
+constexpr TensorName kTokenNorm = {"", "input_layernorm.weight"};
+constexpr TensorName kStateNorm = {"", "hidden_norm.weight"};
 constexpr TensorName kQkv = {"attn_qkv.weight", "self_attn.qkv_proj.weight"};
 constexpr TensorName kQ = {"attn_q.weight", "self_attn.q_proj.weight"};
 constexpr TensorName kK = {"attn_k.weight", "self_attn.k_proj.weight"};
@@ -298,10 +302,15 @@ RowOrders row_orders(const ModelDescriptor& model) {
 
 void name_attention(Loader& loader, const ModelDescriptor& model, const RowOrders& orders,
                     int layer, LayerWeights& w) {
-  const int64_t d = model.d_model;
+  const int64_t d = model.attention_inputs();
   const int64_t q = model.q_dim();
   const int64_t kv = model.kv_dim();
-  w.attention_norm = loader.norm(loader.name_of(kAttentionNorm, layer), d);
+  if (model.reads_states()) {
+    w.token_norm = loader.norm(loader.name_of(kTokenNorm, layer), model.d_model);
+    w.attention_norm = loader.norm(loader.name_of(kStateNorm, layer), model.d_model);
+  } else {
+    w.attention_norm = loader.norm(loader.name_of(kAttentionNorm, layer), d);
+  }
   if (model.storage.fused) {
     const std::string name = loader.name_of(kQkv, layer);
     loader.part(w.q, name, q + 2 * kv, d, {0, q}, orders.q);
@@ -321,9 +330,9 @@ void name_attention(Loader& loader, const ModelDescriptor& model, const RowOrder
     w.q_norm = loader.norm(loader.name_of(kQNorm, layer), model.head_dim);
     w.k_norm = loader.norm(loader.name_of(kKNorm, layer), model.head_dim);
   }
-  loader.matrix(w.attention_output, loader.name_of(kAttentionOutput, layer), d, q);
+  loader.matrix(w.attention_output, loader.name_of(kAttentionOutput, layer), model.d_model, q);
   if (model.post_norms) {
-    w.post_attention_norm = loader.norm(loader.name_of(kPostAttentionNorm, layer), d);
+    w.post_attention_norm = loader.norm(loader.name_of(kPostAttentionNorm, layer), model.d_model);
   }
 }
 
@@ -358,6 +367,7 @@ uint64_t hash_descriptor(const ModelDescriptor& model) {
                                  static_cast<double>(model.qkv_bias),
                                  static_cast<double>(model.qk_norm),
                                  static_cast<double>(model.post_norms),
+                                 static_cast<double>(model.normed_states),
                                  static_cast<double>(model.storage.norms_less_one),
                                  static_cast<double>(model.storage.pairs),
                                  model.rms_epsilon,
@@ -379,6 +389,10 @@ Result<ModelWeights> load_weights(const TensorSource& file, const ModelDescripto
   ModelWeights weights;
   Loader loader(file, model);
   const RowOrders orders = row_orders(model);
+  if (model.reads_states()) {
+    loader.matrix(weights.state_projection, std::string(kStateProjection), model.d_model,
+                  model.state_inputs);
+  }
   weights.layers.resize(model.num_layers);
   for (int layer = 0; layer < model.num_layers && loader.status().ok(); ++layer) {
     name_attention(loader, model, orders, layer, weights.layers[layer]);
@@ -388,7 +402,7 @@ Result<ModelWeights> load_weights(const TensorSource& file, const ModelDescripto
   const std::string embedding = loader.name_of(kEmbedding);
   const std::string output = model.tied_output ? embedding : loader.name_of(kOutput);
   weights.output_norm = loader.norm(loader.name_of(kOutputNorm), model.d_model);
-  weights.embedding = loader.find(embedding, {model.vocab_size, model.d_model});
+  weights.embedding = loader.find(embedding, {model.token_ids(), model.d_model});
   loader.matrix(weights.output, output, model.vocab_size, model.d_model);
   if (!loader.status().ok()) return loader.status().error();
   if (!model.tied_output) loader.hash(weights.embedding, embedding);

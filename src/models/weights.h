@@ -14,12 +14,14 @@
 
 namespace forerun {
 
-// One decoder layer, packed. Matrices are [outputs, inputs]; what the model does not have is empty.
+// One decoder layer, packed. Matrices are [outputs, inputs], q, k and v with attention_inputs();
+// what the model does not have is empty.
 struct LayerWeights {
   std::vector<float> attention_norm;  // [d_model]
-  PackedMatrix q;                     // [num_heads · head_dim, d_model], rows in halves order
-  PackedMatrix k;                     // [num_kv_heads · head_dim, d_model], rows in halves order
-  PackedMatrix v;                     // [num_kv_heads · head_dim, d_model]
+  std::vector<float> token_norm;      // [d_model] of the token's embedding, of a head
+  PackedMatrix q;                     // [num_heads · head_dim, inputs], rows in halves order
+  PackedMatrix k;                     // [num_kv_heads · head_dim, inputs], rows in halves order
+  PackedMatrix v;                     // [num_kv_heads · head_dim, inputs]
   std::vector<float> q_bias;          // of the panels of q, zero beyond its rows; also:
   std::vector<float> k_bias;
   std::vector<float> v_bias;
@@ -35,8 +37,9 @@ struct LayerWeights {
 };
 
 struct ModelWeights {
-  TensorView embedding;  // [vocab_size, d_model], a view of the file: one row is read per token
+  TensorView embedding;  // [token_ids(), d_model], a view of the file: one row is read per token
   std::vector<LayerWeights> layers;
+  PackedMatrix state_projection;   // [d_model, state_inputs], of a head
   std::vector<float> output_norm;  // [d_model]
   PackedMatrix output;             // [vocab_size, d_model]; the embedding packed when tied
   // Where all of them stand, in the order a step reads them: one piece, so that large pages can

@@ -18,6 +18,7 @@ constexpr double kMost = 0.995;
 // The share of texts that go on as the candidates do grows with what they have in common.
 double guess(const Evidence& evidence) {
   const double match = evidence.match;
+  if (evidence.source >= DraftSource::kDraftModel) return 0.25 + 0.65 * evidence.share;
   if (evidence.source == DraftSource::kPrediction) return (match + 4.0) / (match + 5.0);
   return evidence.share * match / (match + 1.5);
 }

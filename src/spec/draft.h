@@ -11,10 +11,12 @@ namespace forerun {
 enum class DraftSource : uint8_t {
   kHistory,     // texts of before
   kPrediction,  // what the request itself expects
+  kDraftModel,  // a smaller model
+  kEagle3,      // a head of the model itself
 };
-constexpr int kNumDraftSources = 2;
+constexpr int kNumDraftSources = 4;
 constexpr std::string_view draft_source_name(DraftSource source) {
-  constexpr std::string_view kNames[] = {"history", "prediction"};
+  constexpr std::string_view kNames[] = {"history", "prediction", "draft_model", "eagle3"};
   return kNames[static_cast<size_t>(source)];
 }
 
@@ -24,7 +26,7 @@ constexpr int kMaxDraft = 64;  // tokens
 struct Evidence {
   DraftSource source = DraftSource::kHistory;
   uint16_t match = 0;  // tokens before the draft that its source has, too
-  float share = 1.0f;  // of the source's vote, 0 … 1
+  float share = 1.0f;  // of the source's vote, 0 … 1; a model's probability of it
 };
 
 // Tokens that may come next in a sequence, one after the other.

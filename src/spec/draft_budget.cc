@@ -5,7 +5,6 @@
 namespace forerun {
 namespace {
 
-constexpr double kLeastGain = 1.03;
 // Rows are added beyond a worse rate for a while: time grows in steps, as kernels take rows
 // together.
 constexpr double kGivenUpRate = 0.85;
@@ -18,8 +17,8 @@ float next_survival(const DraftCurve& curve) {
 
 }  // namespace
 
-void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,
-                    std::vector<int32_t>& heap) {
+double choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,
+                      std::vector<int32_t>& heap) {
   const auto less = [&](int32_t a, int32_t b) {
     return next_survival(curves[a]) < next_survival(curves[b]);
   };
@@ -32,7 +31,7 @@ void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<D
 
   const double seconds_without = cost.predict(budget.decoding);
   const double prefill_seconds = cost.predict(budget.work) - seconds_without;
-  if (seconds_without <= 0.0) return;
+  if (seconds_without <= 0.0) return 0.0;
   const double rate_without = budget.tokens / seconds_without;
   double best_rate = rate_without * kLeastGain;
   float least_survival = 2.0f;  // of what is verified at the best rate; above 1: nothing is
@@ -66,6 +65,7 @@ void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<D
   for (DraftCurve& curve : curves) {
     while (curve.length > 0 && curve.survival[curve.length - 1] < least_survival) --curve.length;
   }
+  return least_survival <= 1.0f ? best_rate : rate_without;
 }
 
 }  // namespace forerun

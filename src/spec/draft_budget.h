@@ -15,6 +15,9 @@ struct DraftCurve {
   int length = 0;                   // chosen: tokens of the draft to verify
 };
 
+// That much is to be gained at least, for the prediction is not exact.
+constexpr double kLeastGain = 1.03;
+
 struct DraftBudget {
   double tokens = 0.0;       // the step brings without drafts
   StepWork decoding;         // that these take
@@ -25,10 +28,10 @@ struct DraftBudget {
 
 // Cuts drafts to the lengths at which a step of all sequences brings the most tokens a second, as
 // `cost` predicts: rows go to the tokens most likely to survive, and none to anybody where that
-// does not gain at least 3 %, for the prediction is not exact. Prefill's own time counts for
-// nothing, since it has to be spent anyway. `heap` is memory to work with, with room for all
-// curves.
-void choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,
-                    std::vector<int32_t>& heap);
+// does not gain at least kLeastGain. Prefill's own time counts for
+// nothing, since it has to be spent anyway. Returns the tokens a second that are expected. `heap`
+// is memory to work with, with room for all curves.
+double choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,
+                      std::vector<int32_t>& heap);
 
 }  // namespace forerun

@@ -4,6 +4,11 @@
 #include <optional>
 #include <span>
 
+#include "cache/kv_pool.h"
+#include "cache/prefix_index.h"
+#include "sampling/noise.h"
+#include "sampling/params.h"
+#include "sampling/penalty_state.h"
 #include "spec/draft.h"
 #include "spec/history_index.h"
 
@@ -20,6 +25,31 @@ struct DraftRequest {
   std::optional<HistoryScope> shared_scope;
   uint32_t epoch = 0;        // of this output in its scope
   uint32_t first_epoch = 0;  // outputs of earlier ones do not help
+  PrefixKey prefix_key;      // whose computed prompts may serve it
+  int64_t max_tokens = 0;    // prompt and output together
+};
+
+// The states that the target has kept of a sequence's positions: bf16 [kNumTaps · d_model].
+struct KeptStates {
+  KvPool* pool = nullptr;
+  int array = 0;
+  std::span<const int32_t> pages;  // of the sequence
+
+  const uint16_t* at(int64_t position) const {
+    return reinterpret_cast<const uint16_t*>(pool->side(pages, array, position));
+  }
+};
+
+// A sequence that is to be drafted for, as it stands in one step.
+struct DraftTask {
+  int place = 0;
+  std::span<const int32_t> tokens;  // all of them; the last one's keys are not computed yet
+  int max_tokens = 0;               // of the draft
+  // How the token behind them will be chosen; penalties come back as they were.
+  const SamplingParams* sampling = nullptr;
+  PenaltyState* penalties = nullptr;
+  NoiseKey noise = {};
+  KeptStates states = {};  // where the engine keeps them, of all tokens but the last
 };
 
 // Something that proposes what comes next in sequences. Each has a place, a small number that is

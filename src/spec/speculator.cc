@@ -18,10 +18,19 @@ constexpr double kDoubtFade = 0.95;
 constexpr double kDoubtStrength = 2.0;
 constexpr double kLeastDoubt = 0.6;
 constexpr double kMostDoubt = 2.0;
+// The longest chain of a model, and of one that is only tried.
+constexpr int kMostModelDepth = 8;
+constexpr int kProbeDepth = 3;
+// Of the time, what trying a model that does not pay may take.
+constexpr double kProbeShare = 0.004;
+// Steps that catching up pays for.
+constexpr double kCatchUpSteps = 32.0;
 
 }  // namespace
 
-Speculator::Speculator(const SpeculationOptions& options, int max_sequences) : options_(options) {
+Speculator::Speculator(const SpeculationOptions& options, int max_sequences,
+                       std::unique_ptr<ModelDrafter> model)
+    : options_(options) {
   options_.max_draft = std::clamp(options_.max_draft, 1, kMaxDraft);
   const auto add = [&](DraftSource kind, std::unique_ptr<Drafter> drafter) {
     sources_.push_back({kind, std::move(drafter), /*proposal=*/{}});
@@ -31,7 +40,12 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences) : o
     add(DraftSource::kHistory, std::make_unique<HistoryDrafter>(options_.history_tokens));
   }
   if (options_.prediction) add(DraftSource::kPrediction, std::make_unique<PredictionDrafter>());
+  if (model != nullptr) {
+    model_ = model.get();
+    add(model_->source(), std::move(model));
+  }
   const auto places = static_cast<size_t>(max_sequences);
+  tasks_.reserve(places);
   drafted_.reserve(places);
   curves_.reserve(places);
   heap_.reserve(places);
@@ -70,7 +84,9 @@ void Speculator::end(int place) {
 
 void Speculator::set_active(const ActiveSources& active) {
   for (Source& source : sources_) {
-    source.active = source.kind == DraftSource::kHistory ? active.history : active.prediction;
+    if (source.kind == DraftSource::kHistory) source.active = active.history;
+    if (source.kind == DraftSource::kPrediction) source.active = active.prediction;
+    if (source.drafter.get() == model_) source.active = active.model;
   }
 }
 
@@ -127,33 +143,39 @@ void Speculator::extend(Place& here, int max_tokens) {
   }
 }
 
-void Speculator::draft(int place, std::span<const int32_t> context, int max_tokens) {
+void Speculator::draft(const DraftTask& task) {
   const double begin = now_seconds();
-  Place& here = places_[place];
-  here.draft.clear();
-  here.survival.clear();
-  here.length = 0;
-  here.keys = static_cast<int64_t>(context.size());
-  max_tokens = std::min(max_tokens, options_.max_draft);
-  const std::span<const int32_t> last =
-      context.last(std::min<size_t>(context.size(), kDraftContext));
-  context_.assign(last.begin(), last.end());
-  for (int question = 0; question < kMaxQuestions; ++question) {
-    const int before = here.draft.size();
-    if (before >= max_tokens || !ask(place, max_tokens - before)) break;
-    extend(here, max_tokens);
-    if (here.draft.size() == before) break;
-  }
-  if (here.draft.size() > 0) drafted_.push_back(place);
+  tasks_.push_back(task);
+  draft_from_sources(task);
   stats_.seconds += now_seconds() - begin;
 }
 
-void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
-  const double begin = now_seconds();
+void Speculator::draft_from_sources(const DraftTask& task) {
+  Place& here = places_[task.place];
+  here.draft.clear();
+  here.survival.clear();
+  here.length = 0;
+  here.keys = std::ssize(task.tokens);
+  const int max_tokens = std::min(task.max_tokens, options_.max_draft);
+  const std::span<const int32_t> last =
+      task.tokens.last(std::min<size_t>(task.tokens.size(), kDraftContext));
+  context_.assign(last.begin(), last.end());
+  for (int question = 0; question < kMaxQuestions; ++question) {
+    const int before = here.draft.size();
+    if (before >= max_tokens || !ask(task.place, max_tokens - before)) break;
+    extend(here, max_tokens);
+    if (here.draft.size() == before) break;
+  }
+  if (here.draft.size() > 0) drafted_.push_back(task.place);
+}
+
+// Tokens a second that are expected.
+double Speculator::choose_now(const DraftBudget& budget, const StepCost& cost) {
   curves_.clear();
   for (const int32_t place : drafted_) {
     curves_.push_back({places_[place].survival, places_[place].keys, /*length=*/0});
   }
+  double rate = 0.0;
   if (options_.forced) {
     int64_t left = budget.max_rows;
     for (DraftCurve& curve : curves_) {
@@ -161,11 +183,86 @@ void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
       left -= curve.length;
     }
   } else {
-    choose_lengths(budget, cost, curves_, heap_);
+    rate = choose_lengths(budget, cost, curves_, heap_);
   }
   for (size_t i = 0; i < curves_.size(); ++i) places_[drafted_[i]].length = curves_[i].length;
+  return rate;
+}
+
+// Tokens a second of a step for all of whose tasks the model drafts `depth` tokens.
+double Speculator::model_rate(const DraftBudget& budget, const StepCost& cost, int depth) const {
+  StepWork work = budget.work;
+  double tokens = budget.tokens;
+  int64_t rows = 0;
+  for (const DraftTask& task : tasks_) {
+    const int length = std::min(depth, task.max_tokens);
+    double survival = 1.0;
+    for (int i = 0; i < length; ++i) tokens += survival *= model_->expected(i);
+    work.add_rows(length, std::ssize(task.tokens));
+    rows += length;
+  }
+  if (rows > budget.max_rows) return 0.0;
+  const double prefill = cost.predict(budget.work) - cost.predict(budget.decoding);
+  const double verifying = cost.predict(work);
+  if (verifying > budget.max_seconds) return 0.0;
+  const ModelDrafter::Seconds own = model_->predict(tasks_, depth);
+  return tokens / (verifying - prefill + own.drafting + own.catching_up / kCatchUpSteps);
+}
+
+// How far the model drafts in this step; 0 where that does not pay.
+int Speculator::choose_depth(const DraftBudget& budget, const StepCost& cost,
+                             double rate_without) const {
+  const int most = std::min(options_.max_draft, kMostModelDepth);
+  if (options_.forced) return most;
+  int best = 0;
+  double best_rate = rate_without * kLeastGain;
+  for (int depth = 1; depth <= most; ++depth) {
+    const double rate = model_rate(budget, cost, depth);
+    if (rate > best_rate) {
+      best_rate = rate;
+      best = depth;
+    }
+  }
+  return best;
+}
+
+void Speculator::run_model(std::span<const DraftTask> tasks, int depth) {
+  const double begin = now_seconds();
+  model_->compute(tasks, depth);
+  stats_.model_seconds += now_seconds() - begin;
+  unprobed_seconds_ = 0.0;
+}
+
+// Lets a model that does not pay draft for one sequence now and then, so that it is noticed when it
+// would. What it drafts is only compared.
+void Speculator::probe_model(double step_seconds) {
+  unprobed_seconds_ += step_seconds;
+  const std::span<const DraftTask> one(tasks_.data(), 1);
+  const ModelDrafter::Seconds own = model_->predict(one, kProbeDepth);
+  if (own.drafting + own.catching_up > kProbeShare * unprobed_seconds_) return;
+  run_model(one, kProbeDepth);
+}
+
+void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
+  const double begin = now_seconds();
+  const double model_seconds = stats_.model_seconds;
+  const double rate = choose_now(budget, cost);
+  const bool model_drafts =
+      model_ != nullptr && sources_.back().active && !tasks_.empty() && budget.max_rows > 0;
+  if (model_drafts) {
+    const int depth = choose_depth(budget, cost, rate);
+    if (depth > 0) {
+      run_model(tasks_, depth);
+      drafted_.clear();
+      for (const DraftTask& task : tasks_) draft_from_sources(task);
+      choose_now(budget, cost);
+    } else {
+      probe_model(cost.predict(budget.decoding));
+    }
+  }
   drafted_.clear();
-  stats_.seconds += now_seconds() - begin;
+  tasks_.clear();
+  stats_.seconds += now_seconds() - begin - (stats_.model_seconds - model_seconds);
 }
 
 std::span<const int32_t> Speculator::draft_of(int place) const {

@@ -9,25 +9,31 @@
 #include "spec/acceptance.h"
 #include "spec/draft_budget.h"
 #include "spec/drafter.h"
+#include "spec/model_drafter.h"
 
 namespace forerun {
 
 struct SpeculationOptions {
   bool history = false;     // draft from texts of before
   bool prediction = false;  // and from what a request expects
-  int max_draft = 24;       // tokens of one draft, up to kMaxDraft
-  int max_rows = 64;        // of drafts in a step
+  // And with a model, one of both; borrowed. The head reads states that the engine keeps.
+  const Model* draft_model = nullptr;
+  const Eagle3Head* eagle3 = nullptr;
+  int max_draft = 24;  // tokens of one draft, up to kMaxDraft
+  int max_rows = 64;   // of drafts in a step
   int64_t history_tokens = 1 << 20;
   // Verify every draft as long as it is, whatever it costs: for tests and measurements.
   bool forced = false;
 
-  bool on() const { return history || prediction; }
+  bool has_model() const { return draft_model != nullptr || eagle3 != nullptr; }
+  bool on() const { return history || prediction || has_model(); }
 };
 
 // Which of the sources that there are draft.
 struct ActiveSources {
   bool history = true;
   bool prediction = true;
+  bool model = true;
 };
 
 // Drafted tokens that were verified, and those of them that were right.
@@ -48,7 +54,8 @@ struct SpeculationStats {
   int64_t accepted_tokens = 0;                      // of these
   std::array<int64_t, kMaxDraft> accepted_at = {};  // by place in the draft
   DraftTokensBySource by_source = {};
-  double seconds = 0.0;  // taken by drafting and choosing
+  double seconds = 0.0;        // taken by choosing, and by drafting but for the model's
+  double model_seconds = 0.0;  // taken by the model that drafts
 };
 
 // What one request's drafts came to.
@@ -68,7 +75,9 @@ struct DraftCounts {
 // allocates.
 class Speculator final {
  public:
-  Speculator(const SpeculationOptions& options, int max_sequences);
+  // `model` drafts, too, when there is one.
+  Speculator(const SpeculationOptions& options, int max_sequences,
+             std::unique_ptr<ModelDrafter> model = nullptr);
   ~Speculator();
 
   // A place for a sequence.
@@ -77,9 +86,10 @@ class Speculator final {
 
   // --- each step: draft() for every sequence that decodes, choose(), then learn() for each.
 
-  // Drafts at most `max_tokens` behind `context`, all tokens of the sequence.
-  void draft(int place, std::span<const int32_t> context, int max_tokens);
-  // How much of the drafts made since the last choice is verified; draft_of() is cut to it.
+  // What the task points to stays until choose().
+  void draft(const DraftTask& task);
+  // How much of the drafts made since the last choice is verified; draft_of() is cut to it. The
+  // model drafts in it, where that is likely to pay.
   void choose(const DraftBudget& budget, const StepCost& cost);
   // Of the newest draft, what is to be verified.
   std::span<const int32_t> draft_of(int place) const;
@@ -115,10 +125,16 @@ class Speculator final {
     DraftSource kind;
     std::unique_ptr<Drafter> drafter;
     Draft proposal;
-    bool active = true;
+    bool active = true;   // drafts are made of it
     bool agrees = false;  // with the draft so far
   };
 
+  void draft_from_sources(const DraftTask& task);
+  double choose_now(const DraftBudget& budget, const StepCost& cost);
+  double model_rate(const DraftBudget& budget, const StepCost& cost, int depth) const;
+  int choose_depth(const DraftBudget& budget, const StepCost& cost, double rate_without) const;
+  void run_model(std::span<const DraftTask> tasks, int depth);
+  void probe_model(double step_seconds);
   double doubt(const Place& place) const;
   bool ask(int place, int max_tokens);
   Source* best_source(int step, int position, double& probability);
@@ -128,6 +144,9 @@ class Speculator final {
 
   SpeculationOptions options_;
   std::vector<Source> sources_;
+  ModelDrafter* model_ = nullptr;  // of sources_
+  double unprobed_seconds_ = 0.0;  // since it has drafted
+  std::vector<DraftTask> tasks_;   // since the last choice
   Acceptance acceptance_;
   std::vector<Place> places_;
   std::vector<int32_t> free_places_;

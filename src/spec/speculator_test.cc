@@ -40,7 +40,9 @@ class Replay {
   bool done() const { return next_ == output_.size(); }
   // A step: how many tokens it gave.
   int step(const StepCost& cost = kCost) {
-    speculator_.draft(place_, tokens_, static_cast<int>(output_.size() - next_) - 1);
+    speculator_.draft({.place = place_,
+                       .tokens = tokens_,
+                       .max_tokens = static_cast<int>(output_.size() - next_) - 1});
     speculator_.choose(kOneSequence, cost);
     const std::span<const int32_t> draft = speculator_.draft_of(place_);
     drafted = Tokens(draft.begin(), draft.end());

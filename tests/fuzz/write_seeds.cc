@@ -88,6 +88,30 @@ void write_safetensors_seeds(const std::filesystem::path& folder) {
   }
 }
 
+void write_eagle3_seeds(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  const std::string common = R"("hidden_size":2,"vocab_size":9,"num_hidden_layers":1)";
+  const std::vector<std::string> configs = {
+      "{" + common + R"(,"draft_vocab_size":3,"norm_before_residual":false})",
+      "{" + common +
+          R"(,"draft_vocab_size":3,"eagle_config":)"
+          R"({"eagle_aux_hidden_state_layer_ids":[1,4,8]},"target_hidden_size":4})",
+      R"({"speculators_model_type":"eagle3","transformer_layer_config":{)" + common +
+          R"(},"draft_vocab_size":3,"norm_output":false})"};
+  for (size_t i = 0; i < configs.size(); ++i) {
+    SafetensorsWriter writer;
+    const std::string layer = i == 0 ? "midlayer." : "layers.0.";
+    writer.add_f32_tensor("fc.weight", {2}, std::vector<float>{1, 2});
+    writer.add_f32_tensor(layer + "self_attn.q_proj.weight", {1, 2}, std::vector<float>{1, 2});
+    writer.add_int64_tensor("d2t", std::vector<int64_t>{0, 2, 6});
+    Bytes bytes(configs[i].begin(), configs[i].end());
+    bytes.push_back(0);
+    const Bytes file = writer.encode();
+    bytes.insert(bytes.end(), file.begin(), file.end());
+    write(folder / ("head_" + std::to_string(i)), bytes);
+  }
+}
+
 void write_tokenizer_seeds(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   write(folder / "byte_level.gguf", gguf_of(byte_level_fixture()));
@@ -107,6 +131,7 @@ int main(int argc, char** argv) {
   }
   forerun::write_gguf_seeds(std::filesystem::path(argv[1]) / "gguf");
   forerun::write_safetensors_seeds(std::filesystem::path(argv[1]) / "safetensors");
+  forerun::write_eagle3_seeds(std::filesystem::path(argv[1]) / "eagle3");
   forerun::write_tokenizer_seeds(std::filesystem::path(argv[1]) / "tokenizer");
   return 0;
 }

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/parallel.h"
+#include "cache/kv_cache.h"
+#include "models/decoder.h"
+#include "models/eagle3_head.h"
+#include "sampling/sampler.h"
+#include "spec/drafter.h"
+#include "spec/step_cost.h"
+
+namespace forerun {
+
+// A model that drafts for a target: a smaller one of the same vocabulary, or an EAGLE-3 head. Both
+// are borrowed.
+struct DraftingModel {
+  const ModelDescriptor* descriptor = nullptr;
+  const ModelWeights* weights = nullptr;
+  const Eagle3Head* head = nullptr;  // when it is one
+
+  static DraftingModel of(const Model& model) { return {&model.descriptor(), &model.weights()}; }
+  static DraftingModel of(const Eagle3Head& head) {
+    return {&head.descriptor(), &head.weights(), &head};
+  }
+};
+
+// Drafts chains with a model, for all sequences of a step together. Tokens are chosen as the
+// target's are, with the request's own parameters and noise: where the model is sure of what the
+// target is sure of, they agree at any temperature.
+//
+// Keys and values are its own. Of a draft model they begin with the first token. Of a head, slot s
+// of a sequence is position `first` + s, where `first` moves up when the head has fallen more than
+// its window behind: rotations tell nothing but distances.
+class ModelDrafter final : public Drafter {
+ public:
+  struct Limits {
+    int max_sequences = 64;
+    int num_pages = 0;  // of keys and values
+    int64_t target_vocab_size = 0;
+  };
+  // Tokens one step catches up with; sequences further behind draft later.
+  static constexpr int kMaxRows = 256;
+
+  // Borrows everything. Times a few steps.
+  ModelDrafter(const DraftingModel& model, const KernelTable& kernels, Team& team,
+               const Limits& limits);
+
+  void begin(int place, const DraftRequest& request) override;
+  void observe(int place, std::span<const int32_t> tokens) override;
+  // What compute() has drafted for this step, as far as it agrees with what is drafted already.
+  void propose(int place, std::span<const int32_t> context, int num_drafted, int max_tokens,
+               Draft& draft) override;
+  void end(int place) override;
+
+  DraftSource source() const {
+    return head_ == nullptr ? DraftSource::kDraftModel : DraftSource::kEagle3;
+  }
+
+  struct Seconds {
+    double catching_up = 0.0;
+    double drafting = 0.0;
+  };
+  // What compute() would take.
+  Seconds predict(std::span<const DraftTask> tasks, int depth) const;
+  // Drafts up to `depth` tokens for each task, the most its max_tokens says. Allocates nothing.
+  void compute(std::span<const DraftTask> tasks, int depth);
+
+  // How often the token at `position` of a chain was right of late, those before it being so.
+  double expected(int position) const;
+
+  int pages_in_use() const { return cache_.pages_in_use(); }
+
+ private:
+  struct Place {
+    KvSequence kv;
+    int64_t first = 0;    // position of slot 0
+    bool shares = false;  // its prompt's pages
+    Draft chain;
+    int64_t chain_at = 0;   // tokens of the sequence when it was drafted
+    int chain_came = 0;     // tokens of it that came since
+    bool is_fresh = false;  // of this step
+  };
+  // A task while it is computed.
+  struct Active {
+    const DraftTask* task = nullptr;
+    Place* place = nullptr;
+    int rows = 0;       // known ones, computed first
+    int depth = 0;      // tokens to draft
+    int last_row = 0;   // of the step
+    int logit_row = 0;  // of the step; −1: it drafts no more
+  };
+  struct Count {
+    double seen = 0.0;
+    double accepted = 0.0;
+  };
+
+  int64_t slots_wanted(const Place& here, const DraftTask& task) const;
+  int64_t missing(const Place& here, const DraftTask& task) const;
+  void commit_chain(Place& here, const DraftTask& task);
+  void sync(Place& here, const DraftTask& task);
+  void commit(Place& here, const DraftTask& task, int64_t num_slots);
+  bool reserve(Place& here, int64_t num_slots);
+  void activate(const DraftTask& task, int depth, int& rows_left);
+  void read_states(const Active& active, int64_t position);
+  void lay_out_known(Active& active);
+  void lay_out_drafted(const Active& active);
+  void lay_out(bool known);
+  void run_model(bool known);
+  void sample(int member, Active& active);
+  void sample_all();
+  std::span<const float> target_logits(int member, int logit_row);
+
+  const Eagle3Head* head_;
+  Team& team_;
+  Decoder decoder_;
+  KvCache cache_;
+  StepCost cost_;
+  PrefixKey weight_key_;
+  std::vector<Place> places_;
+  std::array<Count, kMaxDraft> outcomes_ = {};
+
+  // The step being made.
+  std::vector<Active> active_;
+  std::vector<int32_t> tokens_;
+  std::vector<RowGroup> groups_;
+  std::vector<int32_t> logit_rows_;
+  StepWork work_;
+  Buffer state_inputs_;                                        // [kMaxRows, state_inputs]
+  Buffer states_;                                              // [max_sequences, d_model]
+  Buffer leaving_;                                             // [kMaxRows, d_model]
+  std::vector<std::unique_ptr<SamplerWorkspace>> workspaces_;  // one a team member
+  std::vector<std::vector<float>> scattered_;  // each member's logits of the target's vocabulary
+};
+
+}  // namespace forerun
