@@ -37,6 +37,8 @@ struct SpeculationBenchOptions {
   int threads = 0;
   bool raw = false;
   bool replay = false;
+  bool chains = false;
+  double synthetic_acceptance = 0.0;  // 0: real drafts
   bool no_check = false;
   bool json = false;
 };
@@ -179,7 +181,8 @@ class SpeculationBench final {
   // What each request is answered alone and without drafts. Replayed answers are known.
   Status make_plain() {
     plain_.clear();
-    if (options_.no_check || options_.replay) return {};
+    const bool needed = !options_.no_check || options_.synthetic_acceptance > 0.0;
+    if (!needed || options_.replay) return {};
     Result<std::unique_ptr<Engine>> engine = make_engine({}, 1);
     if (!engine.ok()) return engine.error();
     const Result<SpeculationOutcome> outcome =
@@ -194,6 +197,8 @@ class SpeculationBench final {
     if (!drafting.ok()) return drafting.error();
     SpeculationOptions& speculation = drafting->options;
     speculation.max_draft = options_.max_draft;
+    speculation.trees = !options_.chains;
+    if (options_.synthetic_acceptance > 0.0) expect_outputs(speculation);
     Result<std::unique_ptr<Engine>> engine = make_engine(speculation, concurrency);
     if (!engine.ok()) return engine.error();
     const Result<SpeculationOutcome> outcome =
@@ -204,6 +209,16 @@ class SpeculationBench final {
     if (!outcome.ok()) return outcome.error();
     note(kind, concurrency, temperature, *outcome);
     return {};
+  }
+
+  // Lets the outputs, which are known by now, be drafted with a chosen success and nothing else.
+  void expect_outputs(SpeculationOptions& speculation) {
+    speculation.history = false;
+    speculation.prediction = true;
+    speculation.synthetic_acceptance = options_.synthetic_acceptance;
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      requests_[i].prediction = options_.replay ? requests_[i].replay : plain_[i];
+    }
   }
 
   void note(const std::string& kind, int concurrency, float temperature,
@@ -330,6 +345,12 @@ void add_bench_speculation(CLI::App& bench, int& exit_code) {
       ->type_name("S")
       ->capture_default_str();
   add_max_draft(*command, options->max_draft);
+  command->add_flag("--chains", options->chains, "Draft no second choices beside the first ones");
+  command
+      ->add_option("--synthetic-acceptance", options->synthetic_acceptance,
+                   "Draft the known outputs so that full drafts bring L tokens a step")
+      ->check(CLI::Range(1.0, kMaxDraft + 1.0).description(""))
+      ->type_name("L");
   command->add_flag("--raw", options->raw, "Continue the prompts as plain text, without template");
   command->add_flag("--replay", options->replay,
                     "Output recorded answers (\"response\"), epoch by epoch; only time is real");

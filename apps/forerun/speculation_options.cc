@@ -10,8 +10,7 @@
 namespace forerun {
 namespace {
 
-constexpr char kHelp[] =
-    "What drafts: auto, off, history, prediction, forced, draft=MODEL, eagle3=FOLDER";
+constexpr char kHelp[] = "Drafts: auto, off, history, prediction, forced, draft=…, eagle3=…";
 
 CLI::Validator known() {
   const auto fault = [](const std::string& name) {

@@ -53,6 +53,7 @@ void make_lists(EngineState& state, Sequence& sequence) {
     sequence.stops.emplace(request.request.stop_strings);
   }
   if (state.speculator) {
+    sequence.path.reserve(kMaxDraft);
     DraftRequest draft;
     draft.id = request.id;
     draft.choice = sequence.choice;

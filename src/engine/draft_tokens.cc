@@ -18,6 +18,8 @@ DraftTask task_of(EngineState& state, Sequence& sequence, int most) {
   task.place = sequence.draft_place;
   task.tokens = sequence.tokens;
   task.max_tokens = most;
+  // A grammar's masks are made along one text.
+  task.chain_only = sequence.grammar != nullptr;
   task.sampling = &request.request.sampling;
   task.penalties = sequence.penalties ? &*sequence.penalties : nullptr;
   task.noise = noise_of(sequence, /*num_followed=*/0);

@@ -104,7 +104,12 @@ void settle_draft(EngineState& state, Sequence& sequence, std::span<const int32_
   if (sequence.draft_place >= 0) state.speculator->learn(sequence.draft_place, output);
   if (sequence.num_drafted == 0) return;
   const int64_t computed = sequence.num_tokens() - 1;
-  if (computed > sequence.kv.num_tokens) {
+  const int64_t base = sequence.kv.num_tokens;
+  if (computed > base) {
+    // Of a draft's branches only one stays.
+    sequence.path.resize(static_cast<size_t>(computed - base));
+    for (int64_t& slot : sequence.path) slot += base;
+    state.cache.compact(sequence.kv, base, sequence.path);
     commit(state, sequence, computed);
   }
   CHECK(state.cache.rollback(sequence.kv, sequence.kv.num_tokens), "giving pages back takes none");

@@ -66,7 +66,8 @@ std::unique_ptr<ModelDrafter> make_model_drafter(const EngineState& state,
       kernels, state.team,
       ModelDrafter::Limits{.max_sequences = state.options.max_sequences,
                            .num_pages = state.cache.num_pages(),
-                           .target_vocab_size = state.model.descriptor().vocab_size});
+                           .target_vocab_size = state.model.descriptor().vocab_size,
+                           .second_choices = options.trees});
 }
 
 Status check_options(const ModelDescriptor& model, const EngineOptions& options) {
@@ -118,6 +119,7 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
   step_tokens.reserve(rows);
   step_groups.reserve(rows);
   step_logit_rows.reserve(rows);
+  step_parents.reserve(rows);
   prompt_scores.reserve(kMaxPromptLogits);
   step_sequences.reserve(rows + places);
   running.reserve(places);

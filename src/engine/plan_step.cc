@@ -84,13 +84,25 @@ void plan_prefills(EngineState& state) {
   }
 }
 
+// Which of its rows each row follows, where what is drafted is a tree; else null.
+const int32_t* lay_out_parents(EngineState& state, const Sequence& sequence) {
+  if (sequence.num_drafted == 0) return nullptr;
+  const std::span<const int32_t> parents = state.speculator->parents_of(sequence.draft_place);
+  if (parents.empty()) return nullptr;
+  const int32_t* begin = state.step_parents.data() + state.step_parents.size();
+  // The token sampled last, which has no key yet either, then the draft.
+  state.step_parents.push_back(-1);
+  for (const int32_t parent : parents) state.step_parents.push_back(parent + 1);
+  return begin;
+}
+
 // Lays a sequence's rows out for the decoder.
 void lay_out(EngineState& state, Sequence& sequence) {
   const int64_t first = sequence.kv.num_tokens;
   const auto first_row = static_cast<int32_t>(state.step_tokens.size());
   const int32_t last_known = first_row + sequence.step_rows - 1;
-  state.step_groups.push_back(
-      {sequence.step_rows + sequence.num_drafted, first, sequence.kv.pages, /*parents=*/nullptr});
+  state.step_groups.push_back({sequence.step_rows + sequence.num_drafted, first, sequence.kv.pages,
+                               lay_out_parents(state, sequence)});
   sequence.prompt_logit_row = static_cast<int>(state.step_logit_rows.size());
   const Range wanted = prompt_logit_positions(sequence, sequence.step_rows);
   for (int64_t position = wanted.begin; position < wanted.end; ++position) {
@@ -120,6 +132,7 @@ void plan_step(EngineState& state) {
   state.step_tokens.clear();
   state.step_groups.clear();
   state.step_logit_rows.clear();
+  state.step_parents.clear();
   state.step_sequences.clear();
   state.step_prompt_logits = 0;
   state.step_work = {};

@@ -93,23 +93,38 @@ bool sample_one(const Sequence& sequence, int num_followed, SampleResult& result
   return !result.error;
 }
 
-// Walks along the draft for as long as the tokens sampled are the drafted ones. What is sampled
-// depends on the tokens before it, so that a draft changes nothing but how many come in one step.
+// The drafted token `token` behind drafted token `node` (−1: behind what is known), or −1.
+int child_of(std::span<const int32_t> draft, std::span<const int32_t> parents, int node,
+             int32_t token) {
+  const auto end = static_cast<int>(draft.size());
+  for (int i = node + 1; i < end; ++i) {
+    const int parent = parents.empty() ? i - 1 : parents[i];
+    if (parent == node && draft[i] == token) return i;
+  }
+  return -1;
+}
+
+// Walks along the draft for as long as the tokens sampled are drafted ones. What is sampled depends
+// on the tokens before it, so that a draft changes nothing but how many come in one step.
 template <typename SampleOne>
 void sample_sequence(EngineState& state, Sequence& sequence, const SampleOne& sample_with) {
   const std::span<const int32_t> draft = legal_draft(state, sequence);
-  const size_t most = draft.size() + 1;
-  size_t followed = 0;
+  const std::span<const int32_t> parents =
+      draft.empty() ? draft : state.speculator->parents_of(sequence.draft_place);
   sequence.num_samples = 0;
+  sequence.path.clear();
+  int node = -1;
   while (true) {
+    const auto followed = static_cast<int>(sequence.path.size());
     SampleResult& result = state.samples[sequence.first_sample + sequence.num_samples++];
-    result.logit_row = sequence.logit_row + static_cast<int>(followed);
-    if (!sample_one(sequence, static_cast<int>(followed), result, sample_with)) break;
-    if (followed + 1 == most || result.token_id != draft[followed]) break;
+    result.logit_row = sequence.logit_row + node + 1;
+    if (!sample_one(sequence, followed, result, sample_with)) break;
+    node = child_of(draft, parents, node, result.token_id);
+    if (node < 0) break;
     if (sequence.penalties) sequence.penalties->push(result.token_id);
-    ++followed;
+    sequence.path.push_back(node);
   }
-  if (sequence.penalties) sequence.penalties->pop(static_cast<int>(followed));
+  if (sequence.penalties) sequence.penalties->pop(static_cast<int>(sequence.path.size()));
 }
 
 // A place for each token that a sequence may sample.

@@ -49,10 +49,11 @@ struct Sequence {
   int draft_place = -1;  // in the speculator, or −1
 
   // This step.
-  int step_rows = 0;     // known tokens computed by it
-  int num_drafted = 0;   // tokens behind them
-  int logit_row = -1;    // which logits it samples from, the drafts' behind, or −1
-  int first_sample = 0;  // of EngineState::samples
+  int step_rows = 0;          // known tokens computed by it
+  int num_drafted = 0;        // tokens behind them
+  std::vector<int64_t> path;  // of these, by index, the ones that were sampled
+  int logit_row = -1;         // which logits it samples from, the drafts' behind, or −1
+  int first_sample = 0;       // of EngineState::samples
   int num_samples = 0;
   int prompt_logit_row = 0;  // the first of those that predict prompt tokens
   int num_prompt_logits = 0;

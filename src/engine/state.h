@@ -65,6 +65,7 @@ struct EngineState {
   std::vector<int32_t> step_tokens;
   std::vector<RowGroup> step_groups;
   std::vector<int32_t> step_logit_rows;
+  std::vector<int32_t> step_parents;  // of the rows of drafts that are trees
   std::vector<Sequence*> step_sequences;
   int step_prompt_logits = 0;
   StepWork step_work;

@@ -17,6 +17,7 @@ constexpr double kMost = 0.995;
 
 // The share of texts that go on as the candidates do grows with what they have in common.
 double guess(const Evidence& evidence) {
+  if (evidence.second) return 0.3;
   const double match = evidence.match;
   if (evidence.source >= DraftSource::kDraftModel) return 0.25 + 0.65 * evidence.share;
   if (evidence.source == DraftSource::kPrediction) return (match + 4.0) / (match + 5.0);
@@ -36,7 +37,8 @@ void Acceptance::Count::add(bool was_accepted) {
 int Acceptance::kind_of(const Evidence& evidence) {
   const int match = std::min<int>(std::bit_width(evidence.match), kMatches - 1);
   const int share = (evidence.share > 0.4f) + (evidence.share > 0.7f) + (evidence.share > 0.95f);
-  return (static_cast<int>(evidence.source) * kMatches + match) * kShares + share;
+  const int source = 2 * static_cast<int>(evidence.source) + (evidence.second ? 1 : 0);
+  return (source * kMatches + match) * kShares + share;
 }
 
 int Acceptance::position_class(int position) {

@@ -13,7 +13,8 @@ namespace forerun {
 // change of traffic within some hundred tokens of a kind.
 class Acceptance final {
  public:
-  // That the token at `position` of a draft is accepted, those before it being so; 0 < p < 1.
+  // That the token at `position` of a draft is accepted, those before it being so; 0 < p < 1. Of a
+  // second choice, if the first one is not.
   double probability(const Evidence& evidence, int position) const;
   // What it is at least, as far as one can tell: drafts are chosen for their high probabilities,
   // and the highest of many estimates is too high.
@@ -48,7 +49,7 @@ class Acceptance final {
   static int kind_of(const Evidence& evidence);
   static int position_class(int position);
 
-  std::array<Kind, static_cast<size_t>(kNumDraftSources* kMatches* kShares)> kinds_;
+  std::array<Kind, static_cast<size_t>(2 * kNumDraftSources * kMatches * kShares)> kinds_;
 };
 
 }  // namespace forerun

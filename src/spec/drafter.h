@@ -45,6 +45,7 @@ struct DraftTask {
   int place = 0;
   std::span<const int32_t> tokens;  // all of them; the last one's keys are not computed yet
   int max_tokens = 0;               // of the draft
+  bool chain_only = false;          // no second choices
   // How the token behind them will be chosen; penalties come back as they were.
   const SamplingParams* sampling = nullptr;
   PenaltyState* penalties = nullptr;

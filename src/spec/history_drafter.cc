@@ -17,6 +17,8 @@ constexpr HistoryScope kRequestScopes = 0x9d3f'58a1'0000'0000;
 HistoryDrafter::HistoryDrafter(int64_t capacity_tokens) : index_(capacity_tokens) {
   found_.tokens.reserve(kMaxDraft);
   found_.shares.reserve(kMaxDraft);
+  found_.second_tokens.reserve(kMaxDraft);
+  found_.second_shares.reserve(kMaxDraft);
 }
 
 void HistoryDrafter::begin(int place, const DraftRequest& request) {
@@ -51,9 +53,13 @@ void HistoryDrafter::propose(int place, std::span<const int32_t> context, int /*
   query.context = context;
   query.max_tokens = max_tokens;
   index_.propose(query, found_);
+  const auto evidence = [&](float share) {
+    return Evidence{DraftSource::kHistory, static_cast<uint16_t>(found_.match), share};
+  };
   for (size_t i = 0; i < found_.tokens.size(); ++i) {
-    draft.push(found_.tokens[i],
-               {DraftSource::kHistory, static_cast<uint16_t>(found_.match), found_.shares[i]});
+    draft.push(found_.tokens[i], evidence(found_.shares[i]));
+    if (found_.second_tokens[i] < 0) continue;
+    draft.push_other(found_.second_tokens[i], evidence(found_.second_shares[i]));
   }
 }
 

@@ -36,6 +36,20 @@ TEST_F(HistoryDrafterTest, FindsThePromptAndTheOutput) {
   EXPECT_EQ(draft(0, {9, 5, 6}), (Tokens{20, 21, 22})) << "the output follows the prompt";
 }
 
+// Behind "2 3" stood 4 twice and 9 once; behind the 9 nothing can be told of what follows the 4.
+TEST_F(HistoryDrafterTest, NamesWhatCameSecond) {
+  begin(0, {1, 2, 3, 4, 5, 8, 2, 3, 9, 7, 1, 2, 3, 4, 6});
+  Draft draft;
+  drafter_.propose(0, Tokens{7, 2, 3}, /*num_drafted=*/0, 3, draft);
+  ASSERT_EQ(draft.tokens[0], 4);
+  ASSERT_GE(draft.others.size(), 1u);
+  EXPECT_EQ(draft.others[0].place, 0);
+  EXPECT_EQ(draft.others[0].token, 9);
+  EXPECT_TRUE(draft.others[0].evidence.second);
+  EXPECT_NEAR(draft.others[0].evidence.share, 1.0 - draft.evidence[0].share, 1e-6);
+  EXPECT_EQ(draft.others[1].place, 1) << "5 or 6";
+}
+
 TEST_F(HistoryDrafterTest, OutputsHelpOthersOfTheirScopeOnly) {
   begin(0, {1, 2, 3}, /*shared=*/7);
   drafter_.observe(0, Tokens{20, 21, 22, 23});

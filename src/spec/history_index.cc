@@ -179,6 +179,8 @@ void HistoryIndex::propose(const HistoryQuery& query, HistoryDraft& draft) const
   }
   draft.tokens.clear();
   draft.shares.clear();
+  draft.second_tokens.clear();
+  draft.second_shares.clear();
   draft.match = 0;
   for (const Candidate& one : candidates.all()) {
     draft.match = std::max(draft.match, static_cast<int>(one.length));
@@ -193,6 +195,8 @@ void HistoryIndex::propose(const HistoryQuery& query, HistoryDraft& draft) const
     if (probability < query.min_probability) return;
     draft.tokens.push_back(vote.token);
     draft.shares.push_back(vote.share);
+    draft.second_tokens.push_back(vote.second_token);
+    draft.second_shares.push_back(vote.second_share);
     follow(vote.token, candidates);
   }
 }
@@ -215,10 +219,17 @@ HistoryIndex::Vote HistoryIndex::next_token(const Candidates& candidates) const 
     same->weight += one.weight;
     total += one.weight;
   }
-  const Choice best =
-      *std::max_element(choices.begin(), choices.begin() + static_cast<int64_t>(num_choices),
-                        [](const Choice& a, const Choice& b) { return a.weight < b.weight; });
-  return {best.token, best.weight / total};
+  Choice best = {-1, 0.0f};
+  Choice second = {-1, 0.0f};
+  for (size_t i = 0; i < num_choices; ++i) {
+    if (choices[i].weight > best.weight) {
+      second = best;
+      best = choices[i];
+    } else if (choices[i].weight > second.weight) {
+      second = choices[i];
+    }
+  }
+  return {best.token, best.weight / total, second.token, second.weight / total};
 }
 
 // Leaves those candidates that go on with `token`, one further on.

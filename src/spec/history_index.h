@@ -24,7 +24,10 @@ struct HistoryQuery {
 struct HistoryDraft {
   std::vector<int32_t> tokens;
   std::vector<float> shares;  // of the vote that each token won, 0 … 1
-  int match = 0;              // context tokens that the best candidate has before it
+  // What came second in each vote, −1 where nothing did, and its share.
+  std::vector<int32_t> second_tokens;
+  std::vector<float> second_shares;
+  int match = 0;  // context tokens that the best candidate has before it
 };
 
 // Finds where a text has been before, to draft what came next there. Sequences are kept in chunks
@@ -88,6 +91,8 @@ class HistoryIndex final {
   struct Vote {
     int32_t token;
     float share;
+    int32_t second_token;  // −1: nothing came second
+    float second_share;
   };
 
   Chunk& chunk(uint32_t position) { return chunks_[(position & mask_) / kChunkTokens]; }

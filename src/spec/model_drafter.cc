@@ -15,9 +15,9 @@ namespace {
 
 // Outcomes at a position that count; older ones fade. Before there are any, drafts are taken to be
 // right more often than not, so that a new model is tried.
-constexpr double kMostSeen = 512.0;
-constexpr double kGuess = 0.7;
-constexpr double kGuessStrength = 8.0;
+constexpr double kMostOutcomes = 512.0;
+constexpr double kFirstGuess = 0.7;
+constexpr double kFirstGuessStrength = 8.0;
 
 // Rows a decoder is made for: of a step that catches up, or one of every sequence.
 int max_rows(int max_sequences) {
@@ -52,6 +52,7 @@ ModelDrafter::ModelDrafter(const DraftingModel& model, const KernelTable& kernel
   for (int member = 0; member < team.size(); ++member) {
     workspaces_.push_back(
         std::make_unique<SamplerWorkspace>(static_cast<int>(vocab_size), kernels.isa));
+    allowed_.emplace_back(limits.second_choices ? (vocab_size + 31) / 32 : 0, ~uint32_t{0});
     // Tokens the head has no logit of stay impossible.
     scattered_.emplace_back(scatters ? vocab_size : 0, -std::numeric_limits<float>::infinity());
   }
@@ -80,7 +81,7 @@ void ModelDrafter::end(int place) {
 
 double ModelDrafter::expected(int position) const {
   const Count& here = outcomes_[std::min(position, kMaxDraft - 1)];
-  return (here.accepted + kGuessStrength * kGuess) / (here.seen + kGuessStrength);
+  return (here.accepted + kFirstGuessStrength * kFirstGuess) / (here.seen + kFirstGuessStrength);
 }
 
 void ModelDrafter::observe(int place, std::span<const int32_t> tokens) {
@@ -92,7 +93,7 @@ void ModelDrafter::observe(int place, std::span<const int32_t> tokens) {
     const bool accepted = here.chain.tokens[here.chain_came] == token;
     outcome.seen += 1.0;
     outcome.accepted += accepted ? 1.0 : 0.0;
-    if (outcome.seen >= kMostSeen) {
+    if (outcome.seen >= kMostOutcomes) {
       outcome.seen *= 0.5;
       outcome.accepted *= 0.5;
     }
@@ -107,7 +108,14 @@ void ModelDrafter::propose(int place, std::span<const int32_t> context, int num_
   const std::span<const int32_t> drafted = context.last(static_cast<size_t>(num_drafted));
   if (!std::equal(drafted.begin(), drafted.end(), here.chain.tokens.begin())) return;
   const int end = std::min(here.chain.size(), num_drafted + max_tokens);
-  for (int i = num_drafted; i < end; ++i) draft.push(here.chain.tokens[i], here.chain.evidence[i]);
+  auto other = here.chain.others.begin();
+  for (int i = num_drafted; i < end; ++i) {
+    draft.push(here.chain.tokens[i], here.chain.evidence[i]);
+    while (other != here.chain.others.end() && other->place < i) ++other;
+    if (other != here.chain.others.end() && other->place == i) {
+      draft.push_other(other->token, other->evidence);
+    }
+  }
 }
 
 // Slots that must be filled for the next token to be drafted. A head's slot reads the token behind
@@ -286,7 +294,24 @@ void ModelDrafter::sample(int member, Active& active) {
   }
   const float logprob = logprobs_of(sampled->distribution, sampled->token_id, {}, workspace).chosen;
   chain.push(sampled->token_id, {source(), /*match=*/0, std::exp(logprob)});
-  if (task.penalties != nullptr) task.penalties->push(sampled->token_id);
+  if (!allowed_[member].empty()) sample_second(member, logits, point, chain);
+  if (task.penalties != nullptr) task.penalties->push(chain.tokens.back());
+}
+
+// What would be chosen if the token just chosen could not be.
+void ModelDrafter::sample_second(int member, std::span<const float> logits, SamplePoint point,
+                                 Draft& chain) {
+  SamplerWorkspace& workspace = *workspaces_[member];
+  const int32_t first = chain.tokens.back();
+  uint32_t& word = allowed_[member][first / 32];
+  const uint32_t bit = uint32_t{1} << (first % 32);
+  word &= ~bit;
+  point.allowed = allowed_[member];
+  const Result<Sampled> second = forerun::sample(logits, point, workspace);
+  word |= bit;
+  if (!second.ok()) return;
+  const float logprob = logprobs_of(second->distribution, second->token_id, {}, workspace).chosen;
+  chain.push_other(second->token_id, {source(), /*match=*/0, std::exp(logprob)});
 }
 
 void ModelDrafter::sample_all() {

@@ -41,6 +41,7 @@ class ModelDrafter final : public Drafter {
     int max_sequences = 64;
     int num_pages = 0;  // of keys and values
     int64_t target_vocab_size = 0;
+    bool second_choices = false;  // are drafted, too
   };
   // Tokens one step catches up with; sequences further behind draft later.
   static constexpr int kMaxRows = 256;
@@ -113,6 +114,7 @@ class ModelDrafter final : public Drafter {
   void sample(int member, Active& active);
   void sample_all();
   std::span<const float> target_logits(int member, int logit_row);
+  void sample_second(int member, std::span<const float> logits, SamplePoint point, Draft& chain);
 
   const Eagle3Head* head_;
   Team& team_;
@@ -133,6 +135,8 @@ class ModelDrafter final : public Drafter {
   Buffer states_;                                              // [max_sequences, d_model]
   Buffer leaving_;                                             // [kMaxRows, d_model]
   std::vector<std::unique_ptr<SamplerWorkspace>> workspaces_;  // one a team member
+  // Each member's, all bits set; empty without second choices.
+  std::vector<std::vector<uint32_t>> allowed_;
   std::vector<std::vector<float>> scattered_;  // each member's logits of the target's vocabulary
 };
 

@@ -1,10 +1,12 @@
 #include "spec/speculator.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/clock.h"
 #include "spec/history_drafter.h"
 #include "spec/prediction_drafter.h"
+#include "spec/synthetic_drafter.h"
 
 namespace forerun {
 namespace {
@@ -39,7 +41,12 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences,
   if (options_.history) {
     add(DraftSource::kHistory, std::make_unique<HistoryDrafter>(options_.history_tokens));
   }
-  if (options_.prediction) add(DraftSource::kPrediction, std::make_unique<PredictionDrafter>());
+  if (options_.synthetic_acceptance > 0.0) {
+    add(DraftSource::kPrediction,
+        std::make_unique<SyntheticDrafter>(options_.synthetic_acceptance, options_.max_draft));
+  } else if (options_.prediction) {
+    add(DraftSource::kPrediction, std::make_unique<PredictionDrafter>());
+  }
   if (model != nullptr) {
     model_ = model.get();
     add(model_->source(), std::move(model));
@@ -49,6 +56,9 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences,
   drafted_.reserve(places);
   curves_.reserve(places);
   heap_.reserve(places);
+  nodes_.reserve(kMaxDraft);
+  order_.reserve(kMaxDraft);
+  ranks_.reserve(kMaxDraft);
   context_.reserve(kDraftContext + kMaxDraft);
 }
 
@@ -65,12 +75,13 @@ int Speculator::begin(const DraftRequest& request) {
   Place& here = places_[place];
   here.length = 0;
   here.failed = here.expected_failed = 0.0;
-  here.shadow.clear();
-  here.shadow_came = 0;
   here.counts = {};
   here.draft.clear();
   here.draft.reserve(kMaxDraft);
-  here.shadow.reserve(kMaxDraft);
+  for (Followed* followed : {&here.newest, &here.shadow}) {
+    followed->tree.clear();
+    followed->tree.reserve(kMaxDraft);
+  }
   here.survival.reserve(kMaxDraft);
   for (Source& source : sources_) source.drafter->begin(place, request);
   return place;
@@ -135,11 +146,70 @@ void Speculator::extend(Place& here, int max_tokens) {
     const int32_t token = best->proposal.tokens[step];
     here.draft.push(token, best->proposal.evidence[step]);
     here.survival.push_back(static_cast<float>(survival));
+    if (options_.trees) add_others(here, step, *best);
     context_.push_back(token);
     for (Source& source : sources_) {
       source.agrees =
           source.agrees && step < source.proposal.size() && source.proposal.tokens[step] == token;
     }
+  }
+}
+
+// What may come instead of the token just drafted, step `step` of what `best` proposes: its second
+// choice, and what other sources would rather have.
+void Speculator::add_others(Place& here, int step, const Source& best) {
+  const int32_t token = here.draft.tokens.back();
+  const auto add = [&](int32_t other, const Evidence& evidence) {
+    const bool is_there = std::ranges::any_of(here.draft.others, [&](const Draft::Other& one) {
+      return one.place == here.draft.size() - 1 && one.token == other;
+    });
+    if (other != token && !is_there) here.draft.push_other(other, evidence);
+  };
+  for (const Source& source : sources_) {
+    const bool disagrees = source.agrees && step < source.proposal.size();
+    if (disagrees) add(source.proposal.tokens[step], source.proposal.evidence[step]);
+  }
+  for (const Draft::Other& other : best.proposal.others) {
+    if (other.place == step) add(other.token, other.evidence);
+  }
+}
+
+// The draft as a tree, its likeliest nodes first.
+void Speculator::grow_tree(Place& here) {
+  const Draft& draft = here.draft;
+  nodes_.clear();
+  for (int i = 0; i < draft.size(); ++i) {
+    nodes_.push_back({draft.tokens[i], i - 1, draft.evidence[i], here.survival[i]});
+  }
+  for (const Draft::Other& other : draft.others) {
+    if (nodes_.size() == kMaxDraft) break;
+    const double before = other.place == 0 ? 1.0 : here.survival[other.place - 1];
+    // Only a first choice that fails leaves something to the second.
+    const double failed = 1.0 - acceptance_.probability(draft.evidence[other.place], other.place);
+    const double survival = before * failed * acceptance_.cautious(other.evidence, other.place);
+    if (survival < kLeastSurvival && !options_.forced) continue;
+    nodes_.push_back({other.token, other.place - 1, other.evidence, static_cast<float>(survival)});
+  }
+  DraftTree& tree = here.newest.tree;
+  tree.clear();
+  here.newest.node = -1;
+  here.newest.depth = 0;
+  // Parents are at least as likely as their children, and have a lower index.
+  order_.resize(nodes_.size());
+  std::iota(order_.begin(), order_.end(), 0);
+  std::ranges::sort(order_, [&](int32_t a, int32_t b) {
+    const float of_a = nodes_[a].survival;
+    const float of_b = nodes_[b].survival;
+    return of_a > of_b || (of_a == of_b && a < b);
+  });
+  ranks_.resize(nodes_.size());
+  for (const int32_t index : order_) {
+    const Node& node = nodes_[index];
+    ranks_[index] = tree.size();
+    tree.tokens.push_back(node.token);
+    tree.parents.push_back(node.parent < 0 ? -1 : ranks_[node.parent]);
+    tree.evidence.push_back(node.evidence);
+    tree.survival.push_back(node.survival);
   }
 }
 
@@ -166,6 +236,8 @@ void Speculator::draft_from_sources(const DraftTask& task) {
     extend(here, max_tokens);
     if (here.draft.size() == before) break;
   }
+  if (task.chain_only) here.draft.others.clear();
+  grow_tree(here);
   if (here.draft.size() > 0) drafted_.push_back(task.place);
 }
 
@@ -173,7 +245,8 @@ void Speculator::draft_from_sources(const DraftTask& task) {
 double Speculator::choose_now(const DraftBudget& budget, const StepCost& cost) {
   curves_.clear();
   for (const int32_t place : drafted_) {
-    curves_.push_back({places_[place].survival, places_[place].keys, /*length=*/0});
+    const Place& here = places_[place];
+    curves_.push_back({here.newest.tree.survival, here.keys, /*length=*/0});
   }
   double rate = 0.0;
   if (options_.forced) {
@@ -267,36 +340,65 @@ void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
 
 std::span<const int32_t> Speculator::draft_of(int place) const {
   const Place& here = places_[place];
-  return {here.draft.tokens.data(), static_cast<size_t>(here.length)};
+  return {here.newest.tree.tokens.data(), static_cast<size_t>(here.length)};
+}
+
+std::span<const int32_t> Speculator::parents_of(int place) const {
+  const Place& here = places_[place];
+  const DraftTree& tree = here.newest.tree;
+  if (tree.is_chain(here.length)) return {};
+  return {tree.parents.data(), static_cast<size_t>(here.length)};
 }
 
 void Speculator::drop(int place) {
   places_[place].length = 0;
 }
 
-void Speculator::note(Place& here, int index, bool accepted) {
-  const Evidence& evidence = here.draft.evidence[index];
-  const double expected = 1.0 - acceptance_.probability(evidence, index);
-  here.expected_failed = kDoubtFade * here.expected_failed + expected;
-  here.failed = kDoubtFade * here.failed + (accepted ? 0.0 : 1.0);
-  acceptance_.observe(evidence, index, accepted);
-  if (index >= here.length) return;  // only compared
-  if (!accepted) return;
+// A node turned out right or wrong, its parents being right; `length` nodes were verified.
+void Speculator::note(Place& here, const Followed& followed, int node, int length, bool accepted) {
+  const Evidence& evidence = followed.tree.evidence[node];
+  if (!evidence.second) {
+    const double expected = 1.0 - acceptance_.probability(evidence, followed.depth);
+    here.expected_failed = kDoubtFade * here.expected_failed + expected;
+    here.failed = kDoubtFade * here.failed + (accepted ? 0.0 : 1.0);
+  }
+  acceptance_.observe(evidence, followed.depth, accepted);
+  if (node >= length || !accepted) return;
   ++stats_.accepted_tokens;
-  ++stats_.accepted_at[index];
+  ++stats_.accepted_at[followed.depth];
   const auto source = static_cast<size_t>(evidence.source);
   ++stats_.by_source[source].accepted;
   ++here.counts.by_source[source].accepted;
 }
 
-void Speculator::follow_shadow(Place& here, std::span<const int32_t> tokens) {
+// Compares a draft with what came, verified or not; false when there is nothing left to compare.
+bool Speculator::follow(Place& here, Followed& followed, std::span<const int32_t> tokens,
+                        int length) {
+  const DraftTree& tree = followed.tree;
+  const auto children = [&](auto visit) {
+    for (int node = followed.node + 1; node < tree.size(); ++node) {
+      if (tree.parents[node] == followed.node) visit(node);
+    }
+  };
   for (const int32_t token : tokens) {
-    if (here.shadow_came >= here.shadow.size()) return;
-    const bool came = here.shadow.tokens[here.shadow_came] == token;
-    acceptance_.observe(here.shadow.evidence[here.shadow_came], here.shadow_came, came);
-    if (!came) return here.shadow.clear();
-    ++here.shadow_came;
+    int right = -1;
+    children([&](int node) {
+      if (tree.tokens[node] == token) right = node;
+    });
+    const bool first_is_right = right >= 0 && !tree.evidence[right].second;
+    children([&](int node) {
+      // Nothing is learnt of what comes second where the first was right.
+      if (!tree.evidence[node].second || !first_is_right) {
+        note(here, followed, node, length, node == right);
+      }
+    });
+    if (right < 0) return false;
+    followed.node = right;
+    ++followed.depth;
   }
+  bool has_more = false;
+  children([&](int) { has_more = true; });
+  return has_more;
 }
 
 void Speculator::learn(int place, std::span<const int32_t> tokens) {
@@ -307,21 +409,17 @@ void Speculator::learn(int place, std::span<const int32_t> tokens) {
     ++here.counts.drafts;
     stats_.draft_tokens += here.length;
     for (int i = 0; i < here.length; ++i) {
-      const auto source = static_cast<size_t>(here.draft.evidence[i].source);
+      const auto source = static_cast<size_t>(here.newest.tree.evidence[i].source);
       ++stats_.by_source[source].drafted;
       ++here.counts.by_source[source].drafted;
     }
   }
-  follow_shadow(here, tokens);
-  // What was not verified can still be compared with the token behind it.
-  const int compared = std::min(here.draft.size(), static_cast<int>(tokens.size()));
-  int came = 0;
-  while (came < compared && here.draft.tokens[came] == tokens[came]) note(here, came++, true);
-  if (came < compared) note(here, came, false);
-  if (came == compared && here.shadow_came >= here.shadow.size()) {
-    std::swap(here.shadow, here.draft);
-    here.shadow_came = came;
-  }
+  // What was not verified is compared as the tokens come, so that what it would have brought is
+  // learnt for nothing.
+  if (!follow(here, here.shadow, tokens, /*length=*/0)) here.shadow.tree.clear();
+  const bool has_more = follow(here, here.newest, tokens, here.length);
+  if (has_more && here.shadow.tree.size() == 0) std::swap(here.shadow, here.newest);
+  here.newest.tree.clear();
   here.draft.clear();
   here.length = 0;
   for (Source& source : sources_) source.drafter->observe(place, tokens);

@@ -22,6 +22,11 @@ struct SpeculationOptions {
   int max_draft = 24;  // tokens of one draft, up to kMaxDraft
   int max_rows = 64;   // of drafts in a step
   int64_t history_tokens = 1 << 20;
+  // Verify second choices beside the first ones, where that pays.
+  bool trees = true;
+  // Above 0: predictions are the outputs themselves, and are drafted so badly that full drafts
+  // bring that many tokens a step (spec/synthetic_drafter.h); for measurements.
+  double synthetic_acceptance = 0.0;
   // Verify every draft as long as it is, whatever it costs: for tests and measurements.
   bool forced = false;
 
@@ -91,12 +96,14 @@ class Speculator final {
   // How much of the drafts made since the last choice is verified; draft_of() is cut to it. The
   // model drafts in it, where that is likely to pay.
   void choose(const DraftBudget& budget, const StepCost& cost);
-  // Of the newest draft, what is to be verified.
+  // Of the newest draft, what is to be verified, parents before their children; and of each token
+  // the one it follows, −1 for the sequence's last: empty for a chain.
   std::span<const int32_t> draft_of(int place) const;
+  std::span<const int32_t> parents_of(int place) const;
   // Verifies nothing of it.
   void drop(int place);
-  // `tokens` came, as many as the verified part of the draft gave and one more; or fewer, where the
-  // output ended.
+  // `tokens` came: as many as the verified part of the draft gave, and one more; or fewer, where
+  // the output ended.
   void learn(int place, std::span<const int32_t> tokens);
 
   // From the next draft on. All of them learn meanwhile.
@@ -106,9 +113,16 @@ class Speculator final {
   const DraftCounts& counts(int place) const { return places_[place].counts; }
 
  private:
+  // A draft, and how much of it came.
+  struct Followed {
+    DraftTree tree;
+    int node = -1;
+    int depth = 0;
+  };
   struct Place {
     Draft draft;
     std::vector<float> survival;  // of its tokens
+    Followed newest;              // the same with what may come instead
     int length = 0;               // of it, to be verified
     int64_t keys = 0;
     // Tokens of late that were wrong, and that were expected to be.
@@ -116,9 +130,14 @@ class Speculator final {
     double expected_failed = 0.0;
     // An earlier draft, and how many of its tokens came: what was not verified is compared as the
     // tokens come, so that what it would have brought is learnt for nothing.
-    Draft shadow;
-    int shadow_came = 0;
+    Followed shadow;
     DraftCounts counts;
+  };
+  struct Node {
+    int32_t token;
+    int32_t parent;
+    Evidence evidence;
+    float survival;
   };
   // What a drafter has proposed for the place being drafted for.
   struct Source {
@@ -139,8 +158,10 @@ class Speculator final {
   bool ask(int place, int max_tokens);
   Source* best_source(int step, int position, double& probability);
   void extend(Place& here, int max_tokens);
-  void note(Place& here, int index, bool accepted);
-  void follow_shadow(Place& here, std::span<const int32_t> tokens);
+  void add_others(Place& here, int step, const Source& best);
+  void grow_tree(Place& here);
+  void note(Place& here, const Followed& followed, int node, int length, bool accepted);
+  bool follow(Place& here, Followed& followed, std::span<const int32_t> tokens, int length);
 
   SpeculationOptions options_;
   std::vector<Source> sources_;
@@ -153,6 +174,9 @@ class Speculator final {
   std::vector<int32_t> drafted_;  // places, since the last choice
   std::vector<DraftCurve> curves_;
   std::vector<int32_t> heap_;
+  std::vector<Node> nodes_;       // of the tree being grown
+  std::vector<int32_t> order_;    // of these, the likeliest first
+  std::vector<int32_t> ranks_;    // of these in that order
   std::vector<int32_t> context_;  // of the place being drafted for, its draft behind it
   SpeculationStats stats_;
 };

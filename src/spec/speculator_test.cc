@@ -46,13 +46,22 @@ class Replay {
     speculator_.choose(kOneSequence, cost);
     const std::span<const int32_t> draft = speculator_.draft_of(place_);
     drafted = Tokens(draft.begin(), draft.end());
-    size_t count = 0;
-    while (count < drafted.size() && drafted[count] == output_[next_ + count]) ++count;
-    return take(static_cast<int>(count) + 1);
+    const std::span<const int32_t> its_parents = speculator_.parents_of(place_);
+    parents = Tokens(its_parents.begin(), its_parents.end());
+    int count = 0;
+    int node = -1;
+    for (int i = 0; i < static_cast<int>(drafted.size()); ++i) {
+      const int parent = parents.empty() ? i - 1 : parents[i];
+      if (parent != node || drafted[i] != output_[next_ + count]) continue;
+      node = i;
+      ++count;
+    }
+    return take(count + 1);
   }
   const DraftCounts& counts() const { return speculator_.counts(place_); }
 
   Tokens drafted;
+  Tokens parents;  // empty for a chain
   static inline uint64_t requests = 0;
 
  private:
@@ -167,6 +176,45 @@ TEST(Speculator, SourcesContinueEachOther) {
   EXPECT_EQ(replay.drafted, (Tokens{41, 2, 3, 50, 51, 52, 53}));
   EXPECT_GT(speculator.stats().by_source[0].accepted, 0);
   EXPECT_GT(speculator.stats().by_source[1].accepted, 0);
+}
+
+// What follows "7" in the prompt is 8 and 9 by turns; after either comes what the other had.
+TEST(Speculator, VerifiesSecondChoicesBesideTheFirst) {
+  const Tokens prompt = {7, 8, 20, 7, 9, 30, 7, 8, 21, 7, 9, 31, 7, 8, 22};
+  for (const bool trees : {true, false}) {
+    SpeculationOptions forced = options(/*forced=*/true);
+    forced.trees = trees;
+    Speculator speculator(forced, 4);
+    Replay replay(speculator, prompt, {7, 9, 50, 7, 8, 51, 7, 9, 52, 7, 8, 53, 7, 9, 54});
+    bool branched = false;
+    while (!replay.done()) {
+      replay.step();
+      branched = branched || !replay.parents.empty();
+    }
+    EXPECT_EQ(branched, trees);
+    const SpeculationStats& stats = speculator.stats();
+    EXPECT_LE(stats.accepted_tokens, stats.draft_tokens);
+    // Of five times behind a 7, one of both always comes.
+    EXPECT_EQ(stats.accepted_at[0] >= 5, trees) << stats.accepted_at[0];
+  }
+}
+
+TEST(Speculator, ATreesParentsComeBeforeTheirChildren) {
+  Speculator speculator(options(/*forced=*/true), 4);
+  Tokens prompt;
+  for (int i = 0; i < 40; ++i) prompt.insert(prompt.end(), {7, 8 + i % 2, 10 + i % 3, 13 + i % 5});
+  Replay replay(speculator, prompt, prompt);
+  while (!replay.done()) {
+    replay.step();
+    for (int i = 0; i < static_cast<int>(replay.parents.size()); ++i) {
+      ASSERT_LT(replay.parents[i], i);
+      for (int j = 0; j < i; ++j) {
+        ASSERT_FALSE(replay.parents[i] == replay.parents[j] &&
+                     replay.drafted[i] == replay.drafted[j])
+            << "the same token twice";
+      }
+    }
+  }
 }
 
 TEST(Speculator, CountsByPlaceAndKeepsTheLimits) {

@@ -1,4 +1,5 @@
 """Drafts over HTTP: the answers are those without them, and what they brought is told."""
+import json
 import re
 import sys
 import unittest
@@ -6,6 +7,7 @@ import unittest
 sys.dont_write_bytecode = True
 import forerun  # noqa: E402
 import server_process  # noqa: E402
+import tiny_head  # noqa: E402
 import tiny_model  # noqa: E402
 
 PATHS = ("/v1/completions", "/v1/chat/completions", "/generate")
@@ -82,7 +84,52 @@ class Command(forerun.TestCase):
                           ["bench", "speculation", model, "--prompts", "x", "--speculation", "auto,fast"]):
             result = forerun.run(*arguments)
             self.assertEqual(result.returncode, 2, result)
-            self.assertIn("it may be auto, off, history, prediction or forced", result.stderr)
+            self.assertIn("it may be auto, off, history, prediction, forced, draft=MODEL or eagle3=FOLDER",
+                          result.stderr)
+
+    def bench(self, model, *arguments):
+        prompts = self.write("prompts.jsonl", b'{"prompt": "abab"}\n{"prompt": "cdcd"}\n')
+        return forerun.run("bench", "speculation", model, "--prompts", prompts, "--raw", "--tokens", 60,
+                           "--concurrency", "1,2", "--slice-seconds", 0.01, "--json", *arguments)
+
+    def head(self, **changes):
+        self.write("config.json", json.dumps(tiny_head.config(**changes)).encode())
+        return self.write("model.safetensors", tiny_head.safetensors()).parent
+
+    def test_models_draft_and_change_nothing(self):
+        model = self.write("tiny.gguf", tiny_model.model())
+        for kind in (f"draft={model}", f"eagle3={self.head()}"):
+            result = self.bench(model, "--speculation", kind, "--temperature", "0,1")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            for run in json.loads(result.stdout)["runs"]:
+                self.assertEqual(run["identical"], 2, kind)
+
+    def test_models_that_do_not_fit(self):
+        model = self.write("tiny.gguf", tiny_model.model())
+        texts = tiny_model.keys()["tokenizer.ggml.tokens"][1]
+        other = self.write("other.gguf", tiny_model.model(
+            tokenizer__ggml__tokens=[*texts[:300], "<other>", *texts[301:]]))
+        for kind, sentence in (
+                (f"draft={other}", "cannot draft for"),
+                ("draft=/nowhere.gguf", "nowhere.gguf"),
+                (f"eagle3={self.head(vocab_size=500)}", "vocab_size is 500; the target's is 320"),
+                (f"eagle3={self.head(norm_before_fc=True)}", "heads of EAGLE-3.1 cannot be used yet"),
+                (f"eagle3={self.head(num_hidden_layers=2)}", "num_hidden_layers is 2; it must be 1")):
+            result = self.bench(model, "--speculation", kind)
+            self.assertEqual(result.returncode, 1, result)
+            self.assertIn(sentence, result.stderr)
+            served = forerun.run("serve", model, "--port", 0, "--speculation", kind)
+            self.assertIn(sentence, served.stderr)
+
+    def test_synthetic_acceptance(self):
+        model = self.write("tiny.gguf", tiny_model.model())
+        result = self.bench(model, "--speculation", "forced", "--max-draft", 4,
+                            "--synthetic-acceptance", 3)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for run in json.loads(result.stdout)["runs"]:
+            self.assertEqual(run["identical"], 2)
+            self.assertGreater(run["acceptance_length_with_bonus"], 2)
+            self.assertLess(run["acceptance_length_with_bonus"], 4)
 
     def test_bench(self):
         model = self.write("tiny.gguf", tiny_model.model())
