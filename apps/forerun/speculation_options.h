@@ -8,7 +8,7 @@
 #include "base/result.h"
 #include "loaded_model.h"
 #include "models/eagle3_head.h"
-#include "spec/speculator.h"
+#include "spec/speculation.h"
 
 namespace forerun {
 

@@ -11,7 +11,7 @@
 #include "engine/request.h"
 #include "models/decoder.h"
 #include "models/model.h"
-#include "spec/speculator.h"
+#include "spec/speculation.h"
 
 namespace forerun {
 

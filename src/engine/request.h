@@ -11,7 +11,7 @@
 
 #include "sampling/logprobs.h"
 #include "sampling/params.h"
-#include "spec/speculator.h"
+#include "spec/speculation.h"
 #include "text/grammar.h"
 
 namespace forerun {

@@ -32,8 +32,10 @@ bool run_step(EngineState& state) {
   sample_tokens(state);
   // Waiting for a mask says nothing about the next step.
   const double masks = state.stats.mask_seconds - masks_before;
-  learn_cost(state, now_seconds() - begin - masks);
+  const double seconds = now_seconds() - begin - masks;
+  learn_cost(state, seconds);
   emit_tokens(state);
+  if (state.speculator) state.speculator->settle(seconds);
   sweep(state);
   return true;
 }

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "spec/speculator.h"
+#include "spec/speculation.h"
 
 namespace forerun {
 

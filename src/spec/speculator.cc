@@ -1,7 +1,10 @@
 #include "spec/speculator.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "base/clock.h"
 #include "spec/history_drafter.h"
@@ -25,6 +28,14 @@ constexpr int kMostModelDepth = 8;
 constexpr int kProbeDepth = 3;
 // Of the time, what trying a model that does not pay may take.
 constexpr double kProbeShare = 0.004;
+// Weight of the newest promise's outcome, and how fast bad experience with drafts is forgotten
+// while there are none.
+constexpr double kKeptWeight = 0.05;
+constexpr double kForgiveness = 0.001;
+// Steps disturbed by more say nothing.
+constexpr double kMostKept = 1.0;
+// A step with more prefill than this part of it says nothing of its decoding.
+constexpr double kMostPrefill = 0.1;
 // Steps that catching up pays for.
 constexpr double kCatchUpSteps = 32.0;
 
@@ -74,6 +85,7 @@ int Speculator::begin(const DraftRequest& request) {
   free_places_.pop_back();
   Place& here = places_[place];
   here.length = 0;
+  here.in_step = false;
   here.failed = here.expected_failed = 0.0;
   here.counts = {};
   here.draft.clear();
@@ -226,6 +238,7 @@ void Speculator::draft_from_sources(const DraftTask& task) {
   here.survival.clear();
   here.length = 0;
   here.keys = std::ssize(task.tokens);
+  here.in_step = true;
   const int max_tokens = std::min(task.max_tokens, options_.max_draft);
   const std::span<const int32_t> last =
       task.tokens.last(std::min<size_t>(task.tokens.size(), kDraftContext));
@@ -288,7 +301,7 @@ int Speculator::choose_depth(const DraftBudget& budget, const StepCost& cost,
   const int most = std::min(options_.max_draft, kMostModelDepth);
   if (options_.forced) return most;
   int best = 0;
-  double best_rate = rate_without * kLeastGain;
+  double best_rate = rate_without * budget.least_gain;
   for (int depth = 1; depth <= most; ++depth) {
     const double rate = model_rate(budget, cost, depth);
     if (rate > best_rate) {
@@ -316,10 +329,37 @@ void Speculator::probe_model(double step_seconds) {
   run_model(one, kProbeDepth);
 }
 
-void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
+Speculator::Kept& Speculator::kept() {
+  return kept_[std::min<int>(size_, kSizes - 1)];
+}
+
+// What drafts have to promise: as much more than the least as they have kept less than steps
+// without.
+double Speculator::least_gain() {
+  const Kept& here = kept();
+  return kLeastGain * std::exp(std::max(0.0, here.plain - here.drafted));
+}
+
+void Speculator::settle(double seconds) {
+  const Promise promise = std::exchange(promise_, {});
+  const double decoding = seconds - promise.prefill_seconds;
+  if (promise.rate <= 0.0 || promise.tokens == 0 || decoding <= 0.0) return;
+  if (promise.prefill_seconds > kMostPrefill * seconds) return;
+  const double came = static_cast<double>(promise.tokens) / decoding;
+  const double outcome = std::clamp(std::log(came / promise.rate), -kMostKept, kMostKept);
+  Kept& here = kept();
+  double& kind = promise.drafted ? here.drafted : here.plain;
+  kind += kKeptWeight * (outcome - kind);
+  if (!promise.drafted) here.drafted += kForgiveness * (here.plain - here.drafted);
+}
+
+void Speculator::choose(const DraftBudget& asked, const StepCost& cost) {
   const double begin = now_seconds();
   const double model_seconds = stats_.model_seconds;
-  const double rate = choose_now(budget, cost);
+  size_ = std::bit_width(tasks_.size());
+  DraftBudget budget = asked;
+  budget.least_gain = least_gain();
+  double rate = choose_now(budget, cost);
   const bool model_drafts =
       model_ != nullptr && sources_.back().active && !tasks_.empty() && budget.max_rows > 0;
   if (model_drafts) {
@@ -328,11 +368,15 @@ void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
       run_model(tasks_, depth);
       drafted_.clear();
       for (const DraftTask& task : tasks_) draft_from_sources(task);
-      choose_now(budget, cost);
+      rate = choose_now(budget, cost);
     } else {
       probe_model(cost.predict(budget.decoding));
     }
   }
+  promise_ = {.rate = rate,
+              .prefill_seconds = cost.predict(budget.work) - cost.predict(budget.decoding),
+              .drafted = std::ranges::any_of(
+                  curves_, [](const DraftCurve& curve) { return curve.length > 0; })};
   drafted_.clear();
   tasks_.clear();
   stats_.seconds += now_seconds() - begin - (stats_.model_seconds - model_seconds);
@@ -404,6 +448,7 @@ bool Speculator::follow(Place& here, Followed& followed, std::span<const int32_t
 void Speculator::learn(int place, std::span<const int32_t> tokens) {
   const double begin = now_seconds();
   Place& here = places_[place];
+  if (std::exchange(here.in_step, false)) promise_.tokens += std::ssize(tokens);
   if (here.length > 0) {
     ++stats_.drafts;
     ++here.counts.drafts;

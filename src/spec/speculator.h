@@ -10,70 +10,9 @@
 #include "spec/draft_budget.h"
 #include "spec/drafter.h"
 #include "spec/model_drafter.h"
+#include "spec/speculation.h"
 
 namespace forerun {
-
-struct SpeculationOptions {
-  bool history = false;     // draft from texts of before
-  bool prediction = false;  // and from what a request expects
-  // And with a model, one of both; borrowed. The head reads states that the engine keeps.
-  const Model* draft_model = nullptr;
-  const Eagle3Head* eagle3 = nullptr;
-  int max_draft = 24;  // tokens of one draft, up to kMaxDraft
-  int max_rows = 64;   // of drafts in a step
-  int64_t history_tokens = 1 << 20;
-  // Verify second choices beside the first ones, where that pays.
-  bool trees = true;
-  // Above 0: predictions are the outputs themselves, and are drafted so badly that full drafts
-  // bring that many tokens a step (spec/synthetic_drafter.h); for measurements.
-  double synthetic_acceptance = 0.0;
-  // Verify every draft as long as it is, whatever it costs: for tests and measurements.
-  bool forced = false;
-
-  bool has_model() const { return draft_model != nullptr || eagle3 != nullptr; }
-  bool on() const { return history || prediction || has_model(); }
-};
-
-// Which of the sources that there are draft.
-struct ActiveSources {
-  bool history = true;
-  bool prediction = true;
-  bool model = true;
-};
-
-// Drafted tokens that were verified, and those of them that were right.
-struct DraftTokens {
-  int64_t drafted = 0;
-  int64_t accepted = 0;
-
-  void add(const DraftTokens& other) {
-    drafted += other.drafted;
-    accepted += other.accepted;
-  }
-};
-using DraftTokensBySource = std::array<DraftTokens, kNumDraftSources>;
-
-struct SpeculationStats {
-  int64_t drafts = 0;                               // of one sequence in one step
-  int64_t draft_tokens = 0;                         // that were verified
-  int64_t accepted_tokens = 0;                      // of these
-  std::array<int64_t, kMaxDraft> accepted_at = {};  // by place in the draft
-  DraftTokensBySource by_source = {};
-  double seconds = 0.0;        // taken by choosing, and by drafting but for the model's
-  double model_seconds = 0.0;  // taken by the model that drafts
-};
-
-// What one request's drafts came to.
-struct DraftCounts {
-  int64_t drafts = 0;
-  DraftTokensBySource by_source = {};
-
-  DraftTokens all() const {
-    DraftTokens sum;
-    for (const DraftTokens& one : by_source) sum.add(one);
-    return sum;
-  }
-};
 
 // Drafts for sequences and decides how much of it is verified. Nothing of a request's answer
 // depends on it (docs/architecture.md, promise 1). One thread calls everything; only begin()
@@ -106,6 +45,10 @@ class Speculator final {
   // the output ended.
   void learn(int place, std::span<const int32_t> tokens);
 
+  // The step took `seconds`, after learn() for all: so what was promised of drafts is held against
+  // what they brought.
+  void settle(double seconds);
+
   // From the next draft on. All of them learn meanwhile.
   void set_active(const ActiveSources& active);
 
@@ -125,6 +68,7 @@ class Speculator final {
     Followed newest;              // the same with what may come instead
     int length = 0;               // of it, to be verified
     int64_t keys = 0;
+    bool in_step = false;  // it was drafted for
     // Tokens of late that were wrong, and that were expected to be.
     double failed = 0.0;
     double expected_failed = 0.0;
@@ -133,6 +77,21 @@ class Speculator final {
     Followed shadow;
     DraftCounts counts;
   };
+  // Of the step chosen last.
+  struct Promise {
+    double rate = 0.0;  // tokens a second; 0: nothing was promised
+    double prefill_seconds = 0.0;
+    int64_t tokens = 0;  // that came
+    bool drafted = false;
+  };
+  // Logarithms of what came of promises, over what was promised: of late, by whether drafts were
+  // verified.
+  struct Kept {
+    double plain = 0.0;
+    double drafted = 0.0;
+  };
+  static constexpr int kSizes = 12;  // classes of sequences in a step: 1, 2–3, 4–7 …
+
   struct Node {
     int32_t token;
     int32_t parent;
@@ -150,6 +109,8 @@ class Speculator final {
 
   void draft_from_sources(const DraftTask& task);
   double choose_now(const DraftBudget& budget, const StepCost& cost);
+  Kept& kept();
+  double least_gain();
   double model_rate(const DraftBudget& budget, const StepCost& cost, int depth) const;
   int choose_depth(const DraftBudget& budget, const StepCost& cost, double rate_without) const;
   void run_model(std::span<const DraftTask> tasks, int depth);
@@ -165,6 +126,9 @@ class Speculator final {
 
   SpeculationOptions options_;
   std::vector<Source> sources_;
+  std::array<Kept, kSizes> kept_ = {};
+  int size_ = 0;  // of the step chosen last
+  Promise promise_;
   ModelDrafter* model_ = nullptr;  // of sources_
   double unprobed_seconds_ = 0.0;  // since it has drafted
   std::vector<DraftTask> tasks_;   // since the last choice

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/philox.h"
+
 namespace forerun {
 namespace {
 
@@ -163,6 +165,38 @@ TEST(Speculator, NeverTakesLongerThanWithoutDrafts) {
       if (wrong_every == 20 && row_cost < 0.5) {
         EXPECT_LT(seconds, 0.6 * tokens * step_of(1));
       }
+    }
+  }
+}
+
+// And where rows beside others cost more than was predicted: what drafts promise is held against
+// what they bring.
+TEST(Speculator, FindsOutWhenRowsCostMoreThanPredicted) {
+  const StepTimes::Point points[] = {{1, 1e-3}, {2, 1.4e-3}, {32, 1e-3 * (1.0 + 0.4 * 31)}};
+  const StepCost cost({.by_rows = points});
+  for (const double row_cost : {0.4, 0.7, 0.9}) {
+    const auto step_of = [&](int rows) { return 1e-3 * (1.0 + row_cost * (rows - 1)); };
+    for (const uint32_t right_of_ten : {4, 6, 7, 9}) {
+      Speculator speculator(options(), 4);
+      double seconds = 0.0;
+      int tokens = 0;
+      for (int request = 0; request < 100; ++request) {
+        const Tokens output = counting(1000 * request, 100);
+        Tokens prediction = output;
+        for (uint32_t i = 0; i < 100; ++i) {
+          const uint32_t drawn = philox({i, static_cast<uint32_t>(request), 0, 0}, {5, 6})[0];
+          if (drawn % 10 >= right_of_ten) prediction[i] += 500;
+        }
+        Replay replay(speculator, {1, 2}, output, prediction);
+        while (!replay.done()) {
+          tokens += replay.step(cost);
+          const double step = step_of(1 + static_cast<int>(replay.drafted.size()));
+          speculator.settle(step);
+          seconds += step;
+        }
+      }
+      EXPECT_LT(seconds, 1.03 * tokens * step_of(1))
+          << row_cost << " of a step a row, " << right_of_ten << " of ten right";
     }
   }
 }
