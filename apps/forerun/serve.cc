@@ -102,6 +102,7 @@ class Serving final {
   void watch();
   void tick(double now);
   void drain();
+  void save_history() const;
   ServerState state() const;
 
   const ServeOptions options_;
@@ -165,7 +166,8 @@ Status Serving::make_engine() {
       Engine::create(*loaded_.model, *loaded_.kernels, *loaded_.team, std::move(engine));
   if (!made.ok()) return made.error();
   engine_ = *std::move(made);
-  return {};
+  if (options_.history_file.empty()) return {};
+  return engine_->restore_history(options_.history_file);
 }
 
 void Serving::start_service() {
@@ -284,6 +286,13 @@ void Serving::drain() {
   if (left > 0) log(LogLevel::kWarning, "requests cut off", {{"requests", left}});
 }
 
+// A server that cannot write what it would draft from next time has served all the same.
+void Serving::save_history() const {
+  if (options_.history_file.empty()) return;
+  const Status saved = engine_->save_history(options_.history_file);
+  if (!saved.ok()) log(LogLevel::kWarning, "history not saved", {{"error", saved.error().message}});
+}
+
 int Serving::run() {
   // First of all, so that nobody waits for a model to learn that the port is taken.
   const Status listens = server_.listen(options_.access_log ? AccessLog(log_access) : AccessLog());
@@ -300,6 +309,7 @@ int Serving::run() {
   // What these still have refers to the service.
   workers_.reset();
   embedding_.reset();
+  save_history();
   log(LogLevel::kInfo, "ended");
   return 0;
 }

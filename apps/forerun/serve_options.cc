@@ -139,6 +139,11 @@ void add_load(CLI::App& command, ServeOptions& options) {
   add_count<int64_t>(command, "--history-tokens", options.history_tokens, 4096, int64_t{1} << 30,
                      "Tokens kept to draft from (24 bytes each)")
       ->group(kLoad);
+  command
+      .add_option("--history-file", options.history_file,
+                  "Where they are kept from one start to the next; only you can read it")
+      ->type_name("FILE")
+      ->group(kLoad);
   add_seconds(command, "--drain-seconds", options.server.drain_seconds,
               "Time that requests get to finish after SIGTERM")
       ->group(kLoad);

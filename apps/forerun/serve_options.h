@@ -28,6 +28,7 @@ struct ServeOptions {
   std::string speculation = "auto";
   int max_draft = SpeculationOptions().max_draft;
   int64_t history_tokens = SpeculationOptions().history_tokens;
+  std::string history_file;  // empty: what is drafted from ends with the process
 
   LogFormat log_format = LogFormat::kText;
   LogLevel log_level = LogLevel::kInfo;

@@ -183,6 +183,15 @@ void Engine::set_active_sources(const ActiveSources& active) {
   if (state_->speculator) state_->speculator->set_active(active);
 }
 
+Status Engine::save_history(const std::string& path) const {
+  return state_->speculator ? state_->speculator->save_history(path) : Status();
+}
+
+Status Engine::restore_history(const std::string& path) {
+  if (!state_->speculator) return {};
+  return state_->speculator->restore_history(path, state_->model.descriptor().vocab_size);
+}
+
 void Engine::flush_prefix_cache() {
   state_->cache.flush();
 }

@@ -85,6 +85,11 @@ class Engine final {
   // Which sources draft, from the next step on; for measurements.
   void set_active_sources(const ActiveSources& active);
 
+  // What may be drafted from beyond requests, to a file and back. Not while step() runs. An Error
+  // says what cannot be written or read.
+  Status save_history(const std::string& path) const;
+  Status restore_history(const std::string& path);
+
   // Forgets cached prefixes.
   void flush_prefix_cache();
 

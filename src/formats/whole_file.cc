@@ -1,13 +1,22 @@
 #include "formats/whole_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <cerrno>
 #include <cstring>
 
 namespace forerun {
 
-Result<WholeFile> WholeFile::create(const std::string& path) {
+Result<WholeFile> WholeFile::create(const std::string& path, Readers readers) {
   WholeFile whole(path);
-  whole.file_.reset(std::fopen(whole.partial_path().c_str(), "wbe"));
+  // Anew, so that one which is there already does not lend it its readers.
+  std::remove(whole.partial_path().c_str());
+  const mode_t mode = readers == Readers::kOwner ? 0600 : 0666;
+  const int descriptor =
+      open(whole.partial_path().c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (descriptor < 0) return whole.failure("create");
+  whole.file_.reset(fdopen(descriptor, "wb"));
   if (whole.file_ == nullptr) return whole.failure("create");
   return whole;
 }

@@ -14,7 +14,8 @@ namespace forerun {
 // What is not finished is removed.
 class WholeFile final {
  public:
-  static Result<WholeFile> create(const std::string& path);
+  enum class Readers : uint8_t { kAll, kOwner };
+  static Result<WholeFile> create(const std::string& path, Readers readers = Readers::kAll);
   WholeFile(WholeFile&&) = default;
   WholeFile& operator=(WholeFile&&) = delete;
   ~WholeFile();

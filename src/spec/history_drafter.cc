@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "spec/history_file.h"
+
 namespace forerun {
 namespace {
 
@@ -38,6 +40,15 @@ void HistoryDrafter::begin(int place, const DraftRequest& request) {
   if (!request.shared_scope) return;
   here.output = index_.open(*request.shared_scope, request.epoch);
   index_.append(here.output, prompt.last(std::min(prompt.size(), kLeadTokens)));
+}
+
+Status HistoryDrafter::save(const std::string& path) const {
+  const auto is_shared = [](HistoryScope scope) { return (scope - kRequestScopes) >> 32 != 0; };
+  return save_history(index_, is_shared, path);
+}
+
+Status HistoryDrafter::restore(const std::string& path, int64_t vocab_size) {
+  return restore_history(path, vocab_size, index_);
 }
 
 void HistoryDrafter::observe(int place, std::span<const int32_t> tokens) {

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <array>
+#include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "spec/drafter.h"
 #include "spec/history_index.h"
 
@@ -21,6 +23,10 @@ class HistoryDrafter final : public Drafter {
   void end(int /*place*/) override {}
 
   const HistoryIndex& index() const { return index_; }
+
+  // What outlives requests, the outputs in shared scopes, to a file and back (spec/history_file.h).
+  Status save(const std::string& path) const;
+  Status restore(const std::string& path, int64_t vocab_size);
 
  private:
   struct Place {

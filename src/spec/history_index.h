@@ -58,6 +58,25 @@ class HistoryIndex final {
   // `draft` keeps its memory from call to call.
   void propose(const HistoryQuery& query, HistoryDraft& draft) const;
 
+  // Calls visit(scope, epoch, tokens) for every sequence that is remembered, as far as it is, the
+  // one begun first first. Not while one is being written.
+  template <typename Visit>
+  void visit_sequences(Visit visit) const {
+    std::vector<int32_t> tokens;
+    const auto held =
+        static_cast<uint32_t>(std::min<int64_t>(num_taken_, mask_ / kChunkTokens + 1));
+    for (uint32_t i = held; i > 0; --i) {
+      const uint32_t first = next_chunk_ - i * kChunkTokens;
+      if (!holds(first) || holds(chunk(first).before) || chunk(first).used == 0) continue;
+      tokens.clear();
+      for (uint32_t position = first; position != 0; position = after(position)) {
+        tokens.push_back(token(position));
+      }
+      visit(HistoryScope{chunk(first).scope}, uint32_t{chunk(first).epoch},
+            std::span<const int32_t>(tokens));
+    }
+  }
+
   int64_t capacity_tokens() const { return int64_t{mask_} + 1; }
   // Of these, in chunks that are in use, whole or in part.
   int64_t taken_tokens() const;

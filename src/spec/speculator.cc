@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "spec/history_drafter.h"
 #include "spec/prediction_drafter.h"
 #include "spec/synthetic_drafter.h"
 
@@ -50,7 +49,9 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences,
     sources_.back().proposal.reserve(kMaxDraft);
   };
   if (options_.history) {
-    add(DraftSource::kHistory, std::make_unique<HistoryDrafter>(options_.history_tokens));
+    auto history = std::make_unique<HistoryDrafter>(options_.history_tokens);
+    history_ = history.get();
+    add(DraftSource::kHistory, std::move(history));
   }
   if (options_.synthetic_acceptance > 0.0) {
     add(DraftSource::kPrediction,
@@ -103,6 +104,14 @@ void Speculator::end(int place) {
   for (Source& source : sources_) source.drafter->end(place);
   std::erase(drafted_, place);
   free_places_.push_back(place);
+}
+
+Status Speculator::save_history(const std::string& path) const {
+  return history_ == nullptr ? Status() : history_->save(path);
+}
+
+Status Speculator::restore_history(const std::string& path, int64_t vocab_size) {
+  return history_ == nullptr ? Status() : history_->restore(path, vocab_size);
 }
 
 void Speculator::set_active(const ActiveSources& active) {

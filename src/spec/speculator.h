@@ -9,6 +9,7 @@
 #include "spec/acceptance.h"
 #include "spec/draft_budget.h"
 #include "spec/drafter.h"
+#include "spec/history_drafter.h"
 #include "spec/model_drafter.h"
 #include "spec/speculation.h"
 
@@ -51,6 +52,10 @@ class Speculator final {
 
   // From the next draft on. All of them learn meanwhile.
   void set_active(const ActiveSources& active);
+
+  // What history remembers beyond requests, to a file and back; nothing without history.
+  Status save_history(const std::string& path) const;
+  Status restore_history(const std::string& path, int64_t vocab_size);
 
   const SpeculationStats& stats() const { return stats_; }
   const DraftCounts& counts(int place) const { return places_[place].counts; }
@@ -129,9 +134,10 @@ class Speculator final {
   std::array<Kept, kSizes> kept_ = {};
   int size_ = 0;  // of the step chosen last
   Promise promise_;
-  ModelDrafter* model_ = nullptr;  // of sources_
-  double unprobed_seconds_ = 0.0;  // since it has drafted
-  std::vector<DraftTask> tasks_;   // since the last choice
+  HistoryDrafter* history_ = nullptr;  // of sources_
+  ModelDrafter* model_ = nullptr;      // of sources_
+  double unprobed_seconds_ = 0.0;      // since it has drafted
+  std::vector<DraftTask> tasks_;       // since the last choice
   Acceptance acceptance_;
   std::vector<Place> places_;
   std::vector<int32_t> free_places_;

@@ -1,7 +1,9 @@
 """Drafts over HTTP: the answers are those without them, and what they brought is told."""
 import json
+import pathlib
 import re
 import sys
+import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
@@ -50,6 +52,21 @@ class Speculation(server_process.TestCase):
         self.assertGreater(told["accepted_tokens"], 0)
         self.assertLessEqual(told["accepted_tokens"], told["draft_tokens"])
         self.assertEqual(plain.get("/forerun/speculation").json()["drafts"], 0)
+
+    def test_history_outlives_the_process(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        kept = pathlib.Path(holder.name, "history")
+        accepted = []
+        for _ in range(2):
+            server = self.start("--speculation", "forced", "--history-file", kept)
+            server.post("/v1/completions", body_of("/v1/completions", 5))
+            accepted.append(server.get("/forerun/speculation").json()["accepted_tokens"])
+            server.stop()
+        self.assertGreater(accepted[1], accepted[0] + 20)
+        kept.write_bytes(b"something else")
+        with self.assertRaises(AssertionError):
+            self.start("--speculation", "forced", "--history-file", kept)
 
     def test_metrics_and_the_route_agree(self):
         for seed in range(2):
