@@ -126,12 +126,14 @@ class Command(forerun.TestCase):
         texts = tiny_model.keys()["tokenizer.ggml.tokens"][1]
         other = self.write("other.gguf", tiny_model.model(
             tokenizer__ggml__tokens=[*texts[:300], "<other>", *texts[301:]]))
-        for kind, sentence in (
-                (f"draft={other}", "cannot draft for"),
-                ("draft=/nowhere.gguf", "nowhere.gguf"),
-                (f"eagle3={self.head(vocab_size=500)}", "vocab_size is 500; the target's is 320"),
-                (f"eagle3={self.head(norm_before_fc=True)}", "heads of EAGLE-3.1 cannot be used yet"),
-                (f"eagle3={self.head(num_hidden_layers=2)}", "num_hidden_layers is 2; it must be 1")):
+        for drafter, sentence in (
+                (other, "cannot draft for"),
+                ("/nowhere.gguf", "nowhere.gguf"),
+                ({"vocab_size": 500}, "vocab_size is 500; the target's is 320"),
+                ({"norm_before_fc": True}, "heads of EAGLE-3.1 cannot be used yet"),
+                ({"num_hidden_layers": 2}, "num_hidden_layers is 2; it must be 1")):
+            is_head = isinstance(drafter, dict)
+            kind = f"eagle3={self.head(**drafter)}" if is_head else f"draft={drafter}"
             result = self.bench(model, "--speculation", kind)
             self.assertEqual(result.returncode, 1, result)
             self.assertIn(sentence, result.stderr)
