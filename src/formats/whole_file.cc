@@ -10,14 +10,17 @@ namespace forerun {
 
 Result<WholeFile> WholeFile::create(const std::string& path, Readers readers) {
   WholeFile whole(path);
-  // Anew, so that one which is there already does not lend it its readers.
-  std::remove(whole.partial_path().c_str());
-  const mode_t mode = readers == Readers::kOwner ? 0600 : 0666;
-  const int descriptor =
-      open(whole.partial_path().c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+  mode_t mode = 0666;
+  if (readers == Readers::kOwner) {
+    // Anew, so that one which is there already does not lend it its readers.
+    std::remove(whole.partial_path().c_str());
+    flags |= O_EXCL;
+    mode = 0600;
+  }
+  const int descriptor = open(whole.partial_path().c_str(), flags, mode);
   if (descriptor < 0) return whole.failure("create");
   whole.file_.reset(fdopen(descriptor, "wb"));
-  if (whole.file_ == nullptr) return whole.failure("create");
   return whole;
 }
 

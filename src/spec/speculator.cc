@@ -184,7 +184,8 @@ void Speculator::add_others(Place& here, int step, const Source& best) {
     const bool is_there = std::ranges::any_of(here.draft.others, [&](const Draft::Other& one) {
       return one.place == here.draft.size() - 1 && one.token == other;
     });
-    if (other != token && !is_there) here.draft.push_other(other, evidence);
+    const bool has_room = here.draft.others.size() < kMaxDraft;
+    if (other != token && !is_there && has_room) here.draft.push_other(other, evidence);
   };
   for (const Source& source : sources_) {
     const bool disagrees = source.agrees && step < source.proposal.size();
