@@ -23,14 +23,6 @@ function(forerun_precompile target)
   endif()
 endfunction()
 
-# For the same reason, several sources at a time. Two of a folder may then not define the same name in
-# their unnamed namespaces.
-function(forerun_unite target)
-  if(FORERUN_SANITIZE)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
-  endif()
-endfunction()
-
 function(cc_library)
   cmake_parse_arguments(ARG "" "NAME" "HDRS;SRCS;DEPS;LIBS" ${ARGN})
   if(ARG_SRCS)
@@ -38,7 +30,6 @@ function(cc_library)
     target_link_libraries(forerun_${ARG_NAME} PUBLIC forerun_options)
     _forerun_link(forerun_${ARG_NAME} PUBLIC DEPS ${ARG_DEPS} LIBS ${ARG_LIBS})
     forerun_precompile(forerun_${ARG_NAME})
-    forerun_unite(forerun_${ARG_NAME})
   else()
     add_library(forerun_${ARG_NAME} INTERFACE)
     target_link_libraries(forerun_${ARG_NAME} INTERFACE forerun_options)

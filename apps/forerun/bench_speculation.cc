@@ -144,11 +144,7 @@ class SpeculationBench final {
       for (Request& request : requests_) request.sampling.temperature = temperature;
       if (const Status status = make_plain(); !status.ok()) return status;
       for (const std::string& kind : options_.speculation) {
-        for (const int concurrency : options_.concurrency) {
-          if (const Status status = run_one(kind, concurrency, temperature); !status.ok()) {
-            return status;
-          }
-        }
+        if (const Status status = run_kind(kind, temperature); !status.ok()) return status;
       }
     }
     return {};
@@ -192,13 +188,22 @@ class SpeculationBench final {
     return {};
   }
 
-  Status run_one(const std::string& kind, int concurrency, float temperature) {
+  Status run_kind(const std::string& kind, float temperature) {
     Result<LoadedDrafting> drafting = load_drafting(kind, loaded_);
     if (!drafting.ok()) return drafting.error();
     SpeculationOptions& speculation = drafting->options;
     speculation.max_draft = options_.max_draft;
     speculation.trees = !options_.chains;
     if (options_.synthetic_acceptance > 0.0) expect_outputs(speculation);
+    for (const int concurrency : options_.concurrency) {
+      const Status status = run_one(kind, speculation, concurrency, temperature);
+      if (!status.ok()) return status;
+    }
+    return {};
+  }
+
+  Status run_one(const std::string& kind, const SpeculationOptions& speculation, int concurrency,
+                 float temperature) {
     Result<std::unique_ptr<Engine>> engine = make_engine(speculation, concurrency);
     if (!engine.ok()) return engine.error();
     const Result<SpeculationOutcome> outcome =

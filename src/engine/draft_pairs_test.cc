@@ -148,15 +148,6 @@ EngineOptions drafting(EngineOptions options, const Row& row) {
   return options;
 }
 
-// Each request's first answer as prediction, in which every fifth token is another.
-std::vector<Request> predicted(std::vector<Request> requests, const std::vector<Answers>& answers) {
-  for (size_t i = 0; i < requests.size(); ++i) {
-    requests[i].prediction = answers[i].choices[0].token_ids();
-    for (size_t t = 4; t < requests[i].prediction.size(); t += 5) requests[i].prediction[t] ^= 1;
-  }
-  return requests;
-}
-
 std::string to_text(const Row& row) {
   std::string text;
   for (const int level : row) text += std::to_string(level) + " ";
@@ -176,7 +167,8 @@ TEST(DraftPairs, EveryPairGivesTheBitsOfThePlainRun) {
     RecordedEngine recorded(tiny_model(), isa, /*num_threads=*/2, drafting(options_of(row), row));
     // The second time history knows the answers.
     for (int time = 0; time < 2; ++time) {
-      const std::vector<Answers> answers = recorded.run(predicted(requests, expected));
+      const std::vector<Answers> answers =
+          recorded.run(predicted(requests, expected, /*wrong_every=*/5));
       for (size_t i = 0; i < requests.size(); ++i) {
         ASSERT_EQ(answers[i].choices, expected[i].choices)
             << "row " << to_text(row) << ", request " << i << ", time " << time;

@@ -211,6 +211,16 @@ std::vector<Request> mixed_requests(int64_t vocab_size) {
   return requests;
 }
 
+std::vector<Request> predicted(std::vector<Request> requests, const std::vector<Answers>& answers,
+                               size_t wrong_every) {
+  for (size_t i = 0; i < requests.size(); ++i) {
+    std::vector<int32_t>& prediction = requests[i].prediction;
+    prediction = answers[i].choices[0].token_ids();
+    for (size_t t = wrong_every - 1; t < prediction.size(); t += wrong_every) prediction[t] ^= 1;
+  }
+  return requests;
+}
+
 RecordedEngine::RecordedEngine(const Model& model, Isa isa, int num_threads, EngineOptions options)
     : team_(num_threads) {
   Result<std::unique_ptr<Engine>> engine =

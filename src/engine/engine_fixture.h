@@ -84,6 +84,11 @@ std::vector<int32_t> random_tokens(int count, int64_t vocab_size, uint32_t strea
 // second half shares the beginning of its prompts.
 std::vector<Request> mixed_requests(int64_t vocab_size);
 
+// The requests, each with its first answer as prediction, in which every `wrong_every`-th token is
+// another.
+std::vector<Request> predicted(std::vector<Request> requests, const std::vector<Answers>& answers,
+                               size_t wrong_every);
+
 // An engine that notes what every request was answered.
 class RecordedEngine final {
  public:

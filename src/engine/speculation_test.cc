@@ -10,6 +10,8 @@ namespace forerun {
 namespace {
 
 constexpr int32_t kVocabSize = 320;
+// The tokens of predictions that are made wrong.
+constexpr size_t kWrongEvery = 7;
 
 EngineOptions speculating(bool forced = true) {
   EngineOptions options = tiny_options();
@@ -41,17 +43,6 @@ std::vector<Answers> run(const std::vector<Request>& requests, const EngineOptio
                          Isa isa = available_isas().back(), const Model& model = tiny_model()) {
   RecordedEngine recorded(model, isa, /*num_threads=*/2, options);
   return recorded.run(requests);
-}
-
-// The requests, each with its answer as prediction, in which every seventh token is another.
-std::vector<Request> predicted(std::vector<Request> requests, const std::vector<Answers>& answers) {
-  for (size_t i = 0; i < requests.size(); ++i) {
-    requests[i].prediction = answers[i].choices[0].token_ids();
-    for (size_t t = 6; t < requests[i].prediction.size(); t += 7) {
-      requests[i].prediction[t] ^= 1;
-    }
-  }
-  return requests;
 }
 
 Request long_request(uint32_t stream, int64_t max_tokens, uint64_t seed) {
@@ -89,7 +80,8 @@ class Speculation : public testing::TestWithParam<Isa> {
   }
   void expect_same(const EngineOptions& options, const std::string& what) {
     RecordedEngine recorded(tiny_model(), GetParam(), /*num_threads=*/2, options);
-    EXPECT_EQ(choices_of(recorded.run(predicted(requests(), plain()))), choices_of(plain()))
+    EXPECT_EQ(choices_of(recorded.run(predicted(requests(), plain(), kWrongEvery))),
+              choices_of(plain()))
         << what;
     // What was said before is drafted from, too, and prefixes are found.
     EXPECT_EQ(choices_of(recorded.run(requests())), choices_of(plain())) << what << ", again";
@@ -123,7 +115,7 @@ TEST_P(Speculation, SameTokensWithChainsOnly) {
 TEST_P(Speculation, SameTokensAlone) {
   RecordedEngine recorded(tiny_model(), GetParam(), /*num_threads=*/2, speculating());
   std::vector<Answers> answers;
-  for (const Request& request : predicted(requests(), plain())) {
+  for (const Request& request : predicted(requests(), plain(), kWrongEvery)) {
     answers.push_back(recorded.run({request})[0]);
   }
   EXPECT_EQ(choices_of(answers), choices_of(plain()));
@@ -221,7 +213,7 @@ TEST(SpeculationWindows, SameTokensWhereLayersSeeTheLastPositionsOnly) {
   const Isa isa = available_isas().back();
   const std::vector<Answers> plain = run(requests, tiny_options(), isa, windowed_model());
   RecordedEngine recorded(windowed_model(), isa, /*num_threads=*/2, speculating());
-  EXPECT_EQ(choices_of(recorded.run(predicted(requests, plain))), choices_of(plain));
+  EXPECT_EQ(choices_of(recorded.run(predicted(requests, plain, kWrongEvery))), choices_of(plain));
   EXPECT_EQ(choices_of(recorded.run(requests)), choices_of(plain)) << "from history";
   expect_both(recorded.stats().speculation);
 }
@@ -231,7 +223,7 @@ TEST(SpeculationCache, HoldsWhatWasAccepted) {
   const Request request = long_request(/*stream=*/1, /*max_tokens=*/100, /*seed=*/1);
   const std::vector<Answers> plain = run({request}, tiny_options());
   RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, speculating());
-  recorded.run(predicted({request}, plain));
+  recorded.run(predicted({request}, plain, kWrongEvery));
   Request next = request;
   const std::vector<int32_t> output = plain[0].choices[0].token_ids();
   next.prompt.insert(next.prompt.end(), output.begin(), output.end());
@@ -269,7 +261,7 @@ TEST(SpeculationEnds, CountsComeWithTheFinish) {
   const Request request = long_request(/*stream=*/2, /*max_tokens=*/60, /*seed=*/3);
   const std::vector<Answers> plain = run({request}, tiny_options());
   DraftCounts counts;
-  Request counted = predicted({request}, plain)[0];
+  Request counted = predicted({request}, plain, kWrongEvery)[0];
   counted.on_finish = [&](const FinishEvent& event) { counts = event.drafts; };
   RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, speculating());
   recorded.run({counted});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "formats/json_members.h"
 #include "formats/quote.h"
 #include "formats/small_json_file.h"
 
@@ -13,86 +14,48 @@ constexpr int64_t kMostTokens = int64_t{1} << 24;
 constexpr int64_t kMostHidden = int64_t{1} << 17;
 constexpr int kMostLayers = 1024;
 
-const Json* find(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-// Members of an object; remembers the first that is not what it must be.
-class Reader {
- public:
-  explicit Reader(std::string path) : path_(std::move(path)) {}
-
-  int64_t size_or(const Json& object, const char* key, int64_t otherwise, int64_t most) {
-    const Json* value = find(object, key);
-    if (value == nullptr) return otherwise;
-    const bool fits = value->is_number_integer() && *value >= 1 && *value <= most;
-    if (!fits) fail(key, *value, "a whole number from 1 to " + std::to_string(most));
-    return fits ? value->get<int64_t>() : otherwise;
-  }
-  bool truth_or(const Json& object, const char* key, bool otherwise) {
-    const Json* value = find(object, key);
-    if (value == nullptr) return otherwise;
-    if (!value->is_boolean()) fail(key, *value, "true or false");
-    return value->is_boolean() ? value->get<bool>() : otherwise;
-  }
-  void fail(const std::string& key, const Json& value, const std::string& wanted) {
-    std::string shown = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-    if (shown.size() > 60) shown = shown.substr(0, 60) + "…";
-    fail(key + " is " + shown + "; it must be " + wanted);
-  }
-  void fail(const std::string& message) {
-    if (status_.ok()) status_ = Error{path_ + ": " + message};
-  }
-  const Status& status() const { return status_; }
-
- private:
-  std::string path_;
-  Status status_;
-};
-
 // What EAGLE-3.1 added, and what of it would have to be computed. One key means two things:
-// speculators recycle the normed state where norm_output is true; SpecForge's logits read the
-// normed state unless it is false.
-void refuse_what_is_not_computed(const Json& config, const Json& layer, bool nested,
-                                 Reader& reader) {
+// speculators, whose `layer` is nested, recycle the normed state where norm_output is true;
+// SpecForge's logits read the normed state unless it is false.
+void refuse_what_is_not_computed(JsonMembers& config, JsonMembers& layer, bool nested) {
   for (const char* key : {"fc_norm", "norm_before_fc"}) {
-    if (reader.truth_or(config, key, false)) {
-      reader.fail(std::string(key) + " is true: heads of EAGLE-3.1 cannot be used yet");
+    if (config.truth_or(key, false)) {
+      config.fail(std::string(key) + " is true: heads of EAGLE-3.1 cannot be used yet");
     }
   }
-  if (reader.truth_or(config, "norm_output", !nested) == nested) {
-    reader.fail(std::string("norm_output is ") + (nested ? "true" : "false") +
+  if (config.truth_or("norm_output", !nested) == nested) {
+    config.fail(std::string("norm_output is ") + (nested ? "true" : "false") +
                 ": heads of EAGLE-3.1 cannot be used yet");
   }
-  if (reader.truth_or(layer, "tie_word_embeddings", false)) {
-    reader.fail(
-        "tie_word_embeddings is true; a head's embedding and its output matrix are of "
-        "different sizes");
+  if (layer.truth_or("tie_word_embeddings", false)) {
+    layer.fail(
+        "tie_word_embeddings is true; a head's embedding and its output matrix are of different "
+        "sizes");
   }
-  if (reader.truth_or(layer, "attention_bias", false)) {
-    reader.fail("attention_bias is true; a head's q, k and v have no biases");
+  if (layer.truth_or("attention_bias", false)) {
+    layer.fail("attention_bias is true; a head's q, k and v have no biases");
   }
-  if (reader.size_or(layer, "num_hidden_layers", 1, kMostLayers) != 1) {
-    reader.fail("num_hidden_layers", *find(layer, "num_hidden_layers"), "1");
+  if (layer.count_or("num_hidden_layers", 1, kMostLayers) > 1) {
+    layer.wrong("num_hidden_layers", *layer.find("num_hidden_layers"), "1");
   }
 }
 
 // Two conventions differ by one: lists that begin with 1 number layers whose outputs are read,
 // others those whose inputs are.
-void read_state_layers(const Json& list, Reader& reader, Eagle3Config& out) {
-  const std::string wanted = "three ascending numbers of layers";
+void read_state_layers(JsonMembers& place, Eagle3Config& out) {
+  constexpr char kKey[] = "eagle_aux_hidden_state_layer_ids";
+  const Json* list = place.find(kKey);
+  if (list == nullptr) return;
   const auto is_layer = [](const Json& value) {
     return value.is_number_integer() && value >= 0 && value <= kMostLayers;
   };
-  if (!list.is_array() || list.size() != kEagle3States || !std::ranges::all_of(list, is_layer)) {
-    return reader.fail("eagle_aux_hidden_state_layer_ids", list, wanted);
-  }
-  const int shift = list[0] == 1 ? 1 : 0;
   std::array<int, kEagle3States> layers = {};
-  for (int i = 0; i < kEagle3States; ++i) layers[i] = list[i].get<int>() + shift;
+  if (list->is_array() && list->size() == kEagle3States && std::ranges::all_of(*list, is_layer)) {
+    const int shift = (*list)[0] == 1 ? 1 : 0;
+    for (int i = 0; i < kEagle3States; ++i) layers[i] = (*list)[i].get<int>() + shift;
+  }
   if (!(layers[0] < layers[1] && layers[1] < layers[2])) {
-    return reader.fail("eagle_aux_hidden_state_layer_ids", list, wanted);
+    return place.wrong(kKey, *list, "three ascending numbers of layers");
   }
   out.state_layers = layers;
 }
@@ -100,33 +63,32 @@ void read_state_layers(const Json& list, Reader& reader, Eagle3Config& out) {
 }  // namespace
 
 Result<Eagle3Config> read_eagle3_config(const Json& config, const std::string& path) {
-  Reader reader(path);
+  Status status;
   Eagle3Config out;
-  const Json* nested = find(config, "transformer_layer_config");
+  JsonMembers outer(config, path, status);
+  const Json* nested = outer.find("transformer_layer_config");
   if (nested != nullptr && !nested->is_object()) {
     return Error{path + ": transformer_layer_config is not an object"};
   }
   out.layer = nested != nullptr ? *nested : config;
-  const Json* kind = find(config, "speculators_model_type");
+  JsonMembers layer(out.layer, path, status);
+  const Json* kind = outer.find("speculators_model_type");
   if (kind != nullptr && *kind != "eagle3") {
-    reader.fail("speculators_model_type", *kind, "\"eagle3\"");
+    outer.wrong("speculators_model_type", *kind, "\"eagle3\"");
   }
-  refuse_what_is_not_computed(config, out.layer, nested != nullptr, reader);
-  const int64_t hidden = reader.size_or(out.layer, "hidden_size", 0, kMostHidden);
-  if (hidden == 0) reader.fail("hidden_size is missing");
-  out.vocab_size = reader.size_or(out.layer, "vocab_size", 0, kMostTokens);
-  if (out.vocab_size == 0) reader.fail("vocab_size is missing");
-  out.draft_vocab_size = reader.size_or(config, "draft_vocab_size", out.vocab_size, kMostTokens);
-  out.target_hidden_size = reader.size_or(config, "target_hidden_size", hidden, kMostHidden);
-  out.normed_residual = reader.truth_or(config, "norm_before_residual", false);
-  const Json* eagle = find(config, "eagle_config");
-  const Json& place = eagle != nullptr && eagle->is_object() ? *eagle : config;
-  const Json* layers = find(place, "eagle_aux_hidden_state_layer_ids");
-  if (layers != nullptr) read_state_layers(*layers, reader, out);
-  if (!reader.truth_or(place, "use_aux_hidden_state", true)) {
-    reader.fail("use_aux_hidden_state is false; a head that reads one state is not EAGLE-3");
+  refuse_what_is_not_computed(outer, layer, nested != nullptr);
+  const int64_t hidden = layer.count("hidden_size", kMostHidden);
+  out.vocab_size = layer.count("vocab_size", kMostTokens);
+  out.draft_vocab_size = outer.count_or("draft_vocab_size", out.vocab_size, kMostTokens);
+  out.target_hidden_size = outer.count_or("target_hidden_size", hidden, kMostHidden);
+  out.normed_residual = outer.truth_or("norm_before_residual", false);
+  const Json* eagle = outer.find("eagle_config");
+  JsonMembers place(eagle != nullptr && eagle->is_object() ? *eagle : config, path, status);
+  read_state_layers(place, out);
+  if (!place.truth_or("use_aux_hidden_state", true)) {
+    place.fail("use_aux_hidden_state is false; a head that reads one state is not EAGLE-3");
   }
-  if (!reader.status().ok()) return reader.status().error();
+  if (!status.ok()) return status.error();
   // What makes its one layer a Llama's, whatever a dialect calls it.
   out.layer["model_type"] = "llama";
   out.layer.erase("architectures");

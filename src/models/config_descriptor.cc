@@ -4,98 +4,13 @@
 #include <limits>
 #include <string_view>
 
+#include "formats/json_members.h"
 #include "formats/quote.h"
 #include "models/descriptor.h"
 #include "models/family.h"
 
 namespace forerun {
 namespace {
-
-// A JSON object's members as numbers and strings; remembers the first that is not what it must be.
-// null is the same as absent.
-class Members {
- public:
-  Members(const Json& object, std::string path, Status& status)
-      : object_(object), path_(std::move(path)), status_(status) {}
-
-  const Json* find(const char* name) const {
-    const auto member = object_.find(name);
-    return member == object_.end() || member->is_null() ? nullptr : &*member;
-  }
-  bool has(const char* name) const { return find(name) != nullptr; }
-
-  int64_t size(const char* name) {
-    const Json* value = require(name);
-    return value == nullptr ? 0 : to_size(name, *value);
-  }
-  int64_t size_or(const char* name, int64_t otherwise) {
-    const Json* value = find(name);
-    return value == nullptr ? otherwise : to_size(name, *value);
-  }
-  double real(const char* name) {
-    const Json* value = require(name);
-    return value == nullptr ? 0.0 : to_real(name, *value);
-  }
-  double real_or(const char* name, double otherwise) {
-    const Json* value = find(name);
-    return value == nullptr ? otherwise : to_real(name, *value);
-  }
-  bool truth_or(const char* name, bool otherwise) {
-    const Json* value = find(name);
-    if (value == nullptr) return otherwise;
-    if (!value->is_boolean()) wrong(name, *value, "true or false");
-    return value->is_boolean() && value->get<bool>();
-  }
-  std::string text_or(const char* name, std::string otherwise) {
-    const Json* value = find(name);
-    if (value == nullptr) return otherwise;
-    if (!value->is_string()) wrong(name, *value, "a string");
-    return value->is_string() ? value->get<std::string>() : "";
-  }
-  // A list of at most `most` elements; each is given to `take`.
-  template <typename Take>
-  void list(const char* name, size_t most, Take take) {
-    const Json* value = require(name);
-    if (value == nullptr) return;
-    if (!value->is_array() || value->size() > most) {
-      return wrong(name, *value, "a list of at most " + std::to_string(most) + " elements");
-    }
-    for (const Json& element : *value) take(element);
-  }
-
-  void wrong(const char* name, const Json& value, const std::string& wanted) {
-    std::string shown = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-    if (shown.size() > 60) shown = shown.substr(0, 60) + "…";
-    fail(std::string(name) + " is " + shown + "; it must be " + wanted);
-  }
-  void fail(const std::string& message) {
-    if (status_.ok()) status_ = Error{path_ + ": " + message};
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  const Json* require(const char* name) {
-    const Json* value = find(name);
-    if (value == nullptr) fail(std::string(name) + " is missing");
-    return value;
-  }
-  int64_t to_size(const char* name, const Json& value) {
-    const double number = value.is_number() ? value.get<double>() : -1.0;
-    if (!(number >= 0.0) || number > 9e15 || number != std::floor(number)) {
-      wrong(name, value, "a whole number, not negative");
-      return 0;
-    }
-    return static_cast<int64_t>(number);
-  }
-  double to_real(const char* name, const Json& value) {
-    if (!value.is_number()) wrong(name, value, "a number");
-    return value.is_number() ? value.get<double>() : 0.0;
-  }
-
-  const Json& object_;
-  std::string path_;
-  Status& status_;
-};
 
 // A model of text and more holds the language model's part in an object of its own.
 const Json& text_part(const Json& config) {
@@ -194,7 +109,7 @@ class ConfigReader {
   }
 
   RotaryEmbedding read_rotary(const Json& object, double theta) {
-    Members members(object, config_.path(), status_);
+    JsonMembers members(object, config_.path(), status_);
     RotaryParameters parameters;
     parameters.theta = members.real_or("rope_theta", theta);
     const double part =
@@ -214,7 +129,7 @@ class ConfigReader {
     return {};
   }
 
-  void read_scaling(Members& members, RotaryParameters& parameters) {
+  void read_scaling(JsonMembers& members, RotaryParameters& parameters) {
     std::string type = members.text_or("rope_type", members.text_or("type", "default"));
     // Phi-3's first files.
     if (type == "su" || (family_.fused && type == "yarn")) type = "longrope";
@@ -246,7 +161,7 @@ class ConfigReader {
     return factor <= 1.0 ? 1.0 : 0.1 * multiplier * std::log(factor) + 1.0;
   }
 
-  void read_yarn(Members& members, RotaryParameters& parameters) {
+  void read_yarn(JsonMembers& members, RotaryParameters& parameters) {
     const auto context = static_cast<double>(model_.context_length);
     parameters.scaling = RotaryScaling::kYarn;
     parameters.factor = members.real_or("factor", context / parameters.original_context);
@@ -264,7 +179,7 @@ class ConfigReader {
   }
 
   // The whole context is on offer, so its length decides between the two sets of factors.
-  void read_longrope(Members& members, RotaryParameters& parameters) {
+  void read_longrope(JsonMembers& members, RotaryParameters& parameters) {
     const auto context = static_cast<double>(model_.context_length);
     const bool is_long = context > parameters.original_context;
     const char* name = is_long ? "long_factor" : "short_factor";
@@ -291,7 +206,7 @@ class ConfigReader {
     model_.logit_soft_cap = static_cast<float>(config_.real_or("final_logit_softcapping", 0.0));
   }
 
-  // Members that change what a model computes and that no family here needs.
+  // JsonMembers that change what a model computes and that no family here needs.
   void refuse_what_is_missing() {
     const std::string activation =
         config_.text_or("hidden_activation", config_.text_or("hidden_act", "silu"));
@@ -310,7 +225,7 @@ class ConfigReader {
       config_.fail("use_bidirectional_attention is true; the engine computes causal models");
     }
     if (const Json* quantization = config_.find("quantization_config")) {
-      Members members(*quantization, config_.path(), status_);
+      JsonMembers members(*quantization, config_.path(), status_);
       config_.fail("the weights are quantised (" +
                    quote(members.text_or("quant_method", "unknown")) +
                    "); give a model in F32, F16 or BF16, or a .gguf file");
@@ -319,7 +234,7 @@ class ConfigReader {
 
   const Family& family_;
   Status status_;
-  Members config_;
+  JsonMembers config_;
   ModelDescriptor model_;
 };
 
@@ -329,8 +244,8 @@ Result<ModelDescriptor> read_descriptor(const Json& config, const std::string& p
   if (!config.is_object()) return Error{path + ": it must be a JSON object"};
   Status status;
   const Json& text = text_part(config);
-  Members outer(config, path, status);
-  Members inner(text, path, status);
+  JsonMembers outer(config, path, status);
+  JsonMembers inner(text, path, status);
   const std::string type = inner.text_or("model_type", outer.text_or("model_type", ""));
   std::string architecture = type;
   if (const Json* classes = outer.find("architectures");

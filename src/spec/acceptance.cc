@@ -26,14 +26,6 @@ double guess(const Evidence& evidence) {
 
 }  // namespace
 
-void Acceptance::Count::add(bool was_accepted) {
-  seen += 1.0f;
-  accepted += was_accepted ? 1.0f : 0.0f;
-  if (seen < kMostSeen) return;
-  seen *= 0.5f;
-  accepted *= 0.5f;
-}
-
 int Acceptance::kind_of(const Evidence& evidence) {
   const int match = std::min<int>(std::bit_width(evidence.match), kMatches - 1);
   const int share = (evidence.share > 0.4f) + (evidence.share > 0.7f) + (evidence.share > 0.95f);
@@ -47,7 +39,7 @@ int Acceptance::position_class(int position) {
 
 Acceptance::Estimate Acceptance::estimate(const Evidence& evidence, int position) const {
   const Kind& kind = kinds_[kind_of(evidence)];
-  const Count& here = kind.by_position[position_class(position)];
+  const OutcomeCount& here = kind.by_position[position_class(position)];
   const double of_kind = kind.all.rate(guess(evidence), kGuessStrength);
   const double prior_outcomes = std::min<double>(kind.all.seen + kGuessStrength, kKindStrength);
   return {here.rate(of_kind, kKindStrength), here.seen + prior_outcomes};
@@ -68,8 +60,8 @@ double Acceptance::cautious(const Evidence& evidence, int position) const {
 
 void Acceptance::observe(const Evidence& evidence, int position, bool accepted) {
   Kind& kind = kinds_[kind_of(evidence)];
-  kind.all.add(accepted);
-  kind.by_position[position_class(position)].add(accepted);
+  kind.all.add(accepted, kMostSeen);
+  kind.by_position[position_class(position)].add(accepted, kMostSeen);
 }
 
 }  // namespace forerun

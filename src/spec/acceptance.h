@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "spec/draft.h"
+#include "spec/outcome_count.h"
 
 namespace forerun {
 
@@ -26,19 +27,9 @@ class Acceptance final {
   static constexpr int kShares = 4;     // up to 0.4, 0.7, 0.95, 1
   static constexpr int kPositions = 6;  // 0, 1, 2–3, 4–7, 8–15, 16 and more
 
-  struct Count {
-    float seen = 0.0f;
-    float accepted = 0.0f;
-
-    void add(bool was_accepted);
-    // With a prior worth `strength` outcomes.
-    double rate(double prior, double strength) const {
-      return (accepted + strength * prior) / (seen + strength);
-    }
-  };
   struct Kind {
-    Count all;
-    std::array<Count, kPositions> by_position;
+    OutcomeCount all;
+    std::array<OutcomeCount, kPositions> by_position;
   };
 
   struct Estimate {

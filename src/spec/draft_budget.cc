@@ -30,7 +30,7 @@ double choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span
   std::ranges::make_heap(heap, less);
 
   const double seconds_without = cost.predict(budget.decoding);
-  const double prefill_seconds = cost.predict(budget.work) - seconds_without;
+  const double prefill_seconds = budget.prefill_seconds(cost);
   if (seconds_without <= 0.0) return 0.0;
   const double rate_without = budget.tokens / seconds_without;
   double best_rate = rate_without * budget.least_gain;

@@ -25,6 +25,11 @@ struct DraftBudget {
   double max_seconds = 0.0;  // it may take, as predicted
   int64_t max_rows = 0;      // of drafts
   double least_gain = kLeastGain;
+
+  // Prefill's own time, which counts for nothing: it has to be spent anyway.
+  double prefill_seconds(const StepCost& cost) const {
+    return cost.predict(work) - cost.predict(decoding);
+  }
 };
 
 // Cuts drafts to the lengths at which a step of all sequences brings the most tokens a second, as

@@ -15,7 +15,7 @@ namespace {
 
 // Outcomes at a position that count; older ones fade. Before there are any, drafts are taken to be
 // right more often than not, so that a new model is tried.
-constexpr double kMostOutcomes = 512.0;
+constexpr float kMostOutcomes = 512.0f;
 constexpr double kFirstGuess = 0.7;
 constexpr double kFirstGuessStrength = 8.0;
 
@@ -33,8 +33,8 @@ ModelDrafter::ModelDrafter(const DraftingModel& model, const KernelTable& kernel
       decoder_(
           *model.descriptor, *model.weights, kernels, team,
           {.max_rows = max_rows(limits.max_sequences), .max_logit_rows = limits.max_sequences}),
-      cache_(kv_shape(*model.descriptor, kernels.kv_type), limits.num_pages) {
-  weight_key_.weight_version = model.weights->fingerprint;
+      cache_(kv_shape(*model.descriptor, kernels.kv_type), limits.num_pages),
+      weight_version_(model.weights->fingerprint) {
   const auto rows = static_cast<size_t>(max_rows(limits.max_sequences));
   const auto places = static_cast<size_t>(limits.max_sequences);
   active_.reserve(places);
@@ -63,10 +63,8 @@ void ModelDrafter::begin(int place, const DraftRequest& request) {
   if (static_cast<size_t>(place) >= places_.size()) places_.resize(place + 1);
   Place& here = places_[place];
   here.first = 0;
-  here.kv.key = {weight_key_.weight_version, request.prefix_key.salt};
+  here.kv.key = {weight_version_, request.prefix_key.salt};
   here.kv.pages.reserve(static_cast<size_t>(request.max_tokens / kPageTokens) + 3);
-  // Of a head, what a page's last slot holds depends on the token behind the page.
-  here.shares = head_ == nullptr;
   here.chain.clear();
   here.chain.reserve(kMaxDraft);
   here.chain_came = 0;
@@ -80,8 +78,8 @@ void ModelDrafter::end(int place) {
 }
 
 double ModelDrafter::expected(int position) const {
-  const Count& here = outcomes_[std::min(position, kMaxDraft - 1)];
-  return (here.accepted + kFirstGuessStrength * kFirstGuess) / (here.seen + kFirstGuessStrength);
+  const OutcomeCount& here = outcomes_[std::min(position, kMaxDraft - 1)];
+  return here.rate(kFirstGuess, kFirstGuessStrength);
 }
 
 void ModelDrafter::observe(int place, std::span<const int32_t> tokens) {
@@ -89,14 +87,8 @@ void ModelDrafter::observe(int place, std::span<const int32_t> tokens) {
   here.is_fresh = false;
   for (const int32_t token : tokens) {
     if (here.chain_came >= here.chain.size()) return;
-    Count& outcome = outcomes_[here.chain_came];
     const bool accepted = here.chain.tokens[here.chain_came] == token;
-    outcome.seen += 1.0;
-    outcome.accepted += accepted ? 1.0 : 0.0;
-    if (outcome.seen >= kMostOutcomes) {
-      outcome.seen *= 0.5;
-      outcome.accepted *= 0.5;
-    }
+    outcomes_[here.chain_came].add(accepted, kMostOutcomes);
     here.chain_came = accepted ? here.chain_came + 1 : here.chain.size();
   }
 }
@@ -129,10 +121,9 @@ int64_t ModelDrafter::missing(const Place& here, const DraftTask& task) const {
   return head_ != nullptr ? std::min(all, Eagle3Head::kWindow) : all;
 }
 
-ModelDrafter::Seconds ModelDrafter::predict(std::span<const DraftTask> tasks, int depth) const {
+ModelDrafter::Seconds ModelDrafter::predict(std::span<const DraftTask> tasks) const {
   StepWork behind;
   StepWork first;
-  double rounds = 0.0;
   for (const DraftTask& task : tasks) {
     const Place& here = places_[task.place];
     const int64_t rows = std::min<int64_t>(missing(here, task), kMaxRows);
@@ -140,11 +131,8 @@ ModelDrafter::Seconds ModelDrafter::predict(std::span<const DraftTask> tasks, in
     behind.add_sequence(rows, keys - rows);
     first.add_sequence(1, keys - 1);
   }
-  Seconds seconds;
-  seconds.catching_up = std::max(0.0, cost_.predict(behind) - cost_.predict(first));
-  for (int round = 0; round < depth; ++round) rounds += cost_.predict(first);
-  seconds.drafting = rounds;
-  return seconds;
+  const double round = cost_.predict(first);
+  return {.catching_up = std::max(0.0, cost_.predict(behind) - round), .round = round};
 }
 
 // Of the last chain, what came is computed.
@@ -171,7 +159,9 @@ void ModelDrafter::sync(Place& here, const DraftTask& task) {
 
 void ModelDrafter::commit(Place& here, const DraftTask& task, int64_t num_slots) {
   const auto count = static_cast<size_t>(here.kv.num_tokens + num_slots);
-  cache_.commit(here.kv, task.tokens.subspan(static_cast<size_t>(here.first), count), here.shares);
+  // Of a head, what a page's last slot holds depends on the token behind the page.
+  const bool share = head_ == nullptr;
+  cache_.commit(here.kv, task.tokens.subspan(static_cast<size_t>(here.first), count), share);
 }
 
 // Room, if need be that of sequences which are not drafted for now.

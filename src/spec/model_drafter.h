@@ -11,6 +11,7 @@
 #include "models/eagle3_head.h"
 #include "sampling/sampler.h"
 #include "spec/drafter.h"
+#include "spec/outcome_count.h"
 #include "spec/step_cost.h"
 
 namespace forerun {
@@ -61,12 +62,12 @@ class ModelDrafter final : public Drafter {
     return head_ == nullptr ? DraftSource::kDraftModel : DraftSource::kEagle3;
   }
 
+  // What compute() would take.
   struct Seconds {
     double catching_up = 0.0;
-    double drafting = 0.0;
+    double round = 0.0;  // of each token that is drafted for all
   };
-  // What compute() would take.
-  Seconds predict(std::span<const DraftTask> tasks, int depth) const;
+  Seconds predict(std::span<const DraftTask> tasks) const;
   // Drafts up to `depth` tokens for each task, the most its max_tokens says. Allocates nothing.
   void compute(std::span<const DraftTask> tasks, int depth);
 
@@ -78,8 +79,7 @@ class ModelDrafter final : public Drafter {
  private:
   struct Place {
     KvSequence kv;
-    int64_t first = 0;    // position of slot 0
-    bool shares = false;  // its prompt's pages
+    int64_t first = 0;  // position of slot 0
     Draft chain;
     int64_t chain_at = 0;   // tokens of the sequence when it was drafted
     int chain_came = 0;     // tokens of it that came since
@@ -93,10 +93,6 @@ class ModelDrafter final : public Drafter {
     int depth = 0;      // tokens to draft
     int last_row = 0;   // of the step
     int logit_row = 0;  // of the step; −1: it drafts no more
-  };
-  struct Count {
-    double seen = 0.0;
-    double accepted = 0.0;
   };
 
   int64_t slots_wanted(const Place& here, const DraftTask& task) const;
@@ -121,9 +117,9 @@ class ModelDrafter final : public Drafter {
   Decoder decoder_;
   KvCache cache_;
   StepCost cost_;
-  PrefixKey weight_key_;
+  uint64_t weight_version_;
   std::vector<Place> places_;
-  std::array<Count, kMaxDraft> outcomes_ = {};
+  std::array<OutcomeCount, kMaxDraft> outcomes_ = {};
 
   // The step being made.
   std::vector<Active> active_;

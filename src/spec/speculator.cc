@@ -71,6 +71,8 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences,
   nodes_.reserve(kMaxDraft);
   order_.reserve(kMaxDraft);
   ranks_.reserve(kMaxDraft);
+  draft_.reserve(kMaxDraft);
+  survival_.reserve(kMaxDraft);
   context_.reserve(kDraftContext + kMaxDraft);
 }
 
@@ -89,13 +91,10 @@ int Speculator::begin(const DraftRequest& request) {
   here.in_step = false;
   here.failed = here.expected_failed = 0.0;
   here.counts = {};
-  here.draft.clear();
-  here.draft.reserve(kMaxDraft);
   for (Followed* followed : {&here.newest, &here.shadow}) {
     followed->tree.clear();
     followed->tree.reserve(kMaxDraft);
   }
-  here.survival.reserve(kMaxDraft);
   for (Source& source : sources_) source.drafter->begin(place, request);
   return place;
 }
@@ -131,7 +130,7 @@ double Speculator::doubt(const Place& place) const {
 // Lets every source propose what comes behind context_; false when none does.
 bool Speculator::ask(int place, int max_tokens) {
   bool any = false;
-  const int num_drafted = places_[place].draft.size();
+  const int num_drafted = draft_.size();
   for (Source& source : sources_) {
     source.agrees = true;
     source.proposal.clear();
@@ -156,18 +155,18 @@ Speculator::Source* Speculator::best_source(int step, int position, double& prob
 }
 
 // Follows the proposals, at every token the likeliest, until none is left that agrees.
-void Speculator::extend(Place& here, int max_tokens) {
-  double survival = here.survival.empty() ? 1.0 : here.survival.back();
-  for (int step = 0; here.draft.size() < max_tokens; ++step) {
+void Speculator::extend(const Place& here, int max_tokens) {
+  double survival = survival_.empty() ? 1.0 : survival_.back();
+  for (int step = 0; draft_.size() < max_tokens; ++step) {
     double probability = 0.0;
-    const Source* best = best_source(step, here.draft.size(), probability);
+    const Source* best = best_source(step, draft_.size(), probability);
     if (best == nullptr) return;
     survival *= std::max(0.0, 1.0 - (1.0 - probability) * doubt(here));
     if (survival < kLeastSurvival && !options_.forced) return;
     const int32_t token = best->proposal.tokens[step];
-    here.draft.push(token, best->proposal.evidence[step]);
-    here.survival.push_back(static_cast<float>(survival));
-    if (options_.trees) add_others(here, step, *best);
+    draft_.push(token, best->proposal.evidence[step]);
+    survival_.push_back(static_cast<float>(survival));
+    if (options_.trees) add_others(step, *best);
     context_.push_back(token);
     for (Source& source : sources_) {
       source.agrees =
@@ -178,14 +177,14 @@ void Speculator::extend(Place& here, int max_tokens) {
 
 // What may come instead of the token just drafted, step `step` of what `best` proposes: its second
 // choice, and what other sources would rather have.
-void Speculator::add_others(Place& here, int step, const Source& best) {
-  const int32_t token = here.draft.tokens.back();
+void Speculator::add_others(int step, const Source& best) {
+  const int32_t token = draft_.tokens.back();
   const auto add = [&](int32_t other, const Evidence& evidence) {
-    const bool is_there = std::ranges::any_of(here.draft.others, [&](const Draft::Other& one) {
-      return one.place == here.draft.size() - 1 && one.token == other;
+    const bool is_there = std::ranges::any_of(draft_.others, [&](const Draft::Other& one) {
+      return one.place == draft_.size() - 1 && one.token == other;
     });
-    const bool has_room = here.draft.others.size() < kMaxDraft;
-    if (other != token && !is_there && has_room) here.draft.push_other(other, evidence);
+    const bool has_room = draft_.others.size() < kMaxDraft;
+    if (other != token && !is_there && has_room) draft_.push_other(other, evidence);
   };
   for (const Source& source : sources_) {
     const bool disagrees = source.agrees && step < source.proposal.size();
@@ -198,16 +197,15 @@ void Speculator::add_others(Place& here, int step, const Source& best) {
 
 // The draft as a tree, its likeliest nodes first.
 void Speculator::grow_tree(Place& here) {
-  const Draft& draft = here.draft;
   nodes_.clear();
-  for (int i = 0; i < draft.size(); ++i) {
-    nodes_.push_back({draft.tokens[i], i - 1, draft.evidence[i], here.survival[i]});
+  for (int i = 0; i < draft_.size(); ++i) {
+    nodes_.push_back({draft_.tokens[i], i - 1, draft_.evidence[i], survival_[i]});
   }
-  for (const Draft::Other& other : draft.others) {
+  for (const Draft::Other& other : draft_.others) {
     if (nodes_.size() == kMaxDraft) break;
-    const double before = other.place == 0 ? 1.0 : here.survival[other.place - 1];
+    const double before = other.place == 0 ? 1.0 : survival_[other.place - 1];
     // Only a first choice that fails leaves something to the second.
-    const double failed = 1.0 - acceptance_.probability(draft.evidence[other.place], other.place);
+    const double failed = 1.0 - acceptance_.probability(draft_.evidence[other.place], other.place);
     const double survival = before * failed * acceptance_.cautious(other.evidence, other.place);
     if (survival < kLeastSurvival && !options_.forced) continue;
     nodes_.push_back({other.token, other.place - 1, other.evidence, static_cast<float>(survival)});
@@ -244,8 +242,8 @@ void Speculator::draft(const DraftTask& task) {
 
 void Speculator::draft_from_sources(const DraftTask& task) {
   Place& here = places_[task.place];
-  here.draft.clear();
-  here.survival.clear();
+  draft_.clear();
+  survival_.clear();
   here.length = 0;
   here.keys = std::ssize(task.tokens);
   here.in_step = true;
@@ -254,14 +252,14 @@ void Speculator::draft_from_sources(const DraftTask& task) {
       task.tokens.last(std::min<size_t>(task.tokens.size(), kDraftContext));
   context_.assign(last.begin(), last.end());
   for (int question = 0; question < kMaxQuestions; ++question) {
-    const int before = here.draft.size();
+    const int before = draft_.size();
     if (before >= max_tokens || !ask(task.place, max_tokens - before)) break;
     extend(here, max_tokens);
-    if (here.draft.size() == before) break;
+    if (draft_.size() == before) break;
   }
-  if (task.chain_only) here.draft.others.clear();
+  if (task.chain_only) draft_.others.clear();
   grow_tree(here);
-  if (here.draft.size() > 0) drafted_.push_back(task.place);
+  if (draft_.size() > 0) drafted_.push_back(task.place);
 }
 
 // Tokens a second that are expected.
@@ -285,35 +283,29 @@ double Speculator::choose_now(const DraftBudget& budget, const StepCost& cost) {
   return rate;
 }
 
-// Tokens a second of a step for all of whose tasks the model drafts `depth` tokens.
-double Speculator::model_rate(const DraftBudget& budget, const StepCost& cost, int depth) const {
-  StepWork work = budget.work;
-  double tokens = budget.tokens;
-  int64_t rows = 0;
-  for (const DraftTask& task : tasks_) {
-    const int length = std::min(depth, task.max_tokens);
-    double survival = 1.0;
-    for (int i = 0; i < length; ++i) tokens += survival *= model_->expected(i);
-    work.add_rows(length, std::ssize(task.tokens));
-    rows += length;
-  }
-  if (rows > budget.max_rows) return 0.0;
-  const double prefill = cost.predict(budget.work) - cost.predict(budget.decoding);
-  const double verifying = cost.predict(work);
-  if (verifying > budget.max_seconds) return 0.0;
-  const ModelDrafter::Seconds own = model_->predict(tasks_, depth);
-  return tokens / (verifying - prefill + own.drafting + own.catching_up / kCatchUpSteps);
-}
-
-// How far the model drafts in this step; 0 where that does not pay.
+// How far the model drafts in this step for all tasks; 0 where that does not pay.
 int Speculator::choose_depth(const DraftBudget& budget, const StepCost& cost,
                              double rate_without) const {
   const int most = std::min(options_.max_draft, kMostModelDepth);
   if (options_.forced) return most;
+  const ModelDrafter::Seconds own = model_->predict(tasks_);
+  double seconds_besides = own.catching_up / kCatchUpSteps - budget.prefill_seconds(cost);
+  StepWork work = budget.work;
+  double tokens = budget.tokens;
+  double survival = 1.0;
   int best = 0;
   double best_rate = rate_without * budget.least_gain;
   for (int depth = 1; depth <= most; ++depth) {
-    const double rate = model_rate(budget, cost, depth);
+    survival *= model_->expected(depth - 1);
+    for (const DraftTask& task : tasks_) {
+      if (task.max_tokens < depth) continue;
+      tokens += survival;
+      work.add_rows(1, std::ssize(task.tokens) + depth - 1);
+    }
+    const double verifying = cost.predict(work);
+    if (work.rows - budget.work.rows > budget.max_rows || verifying > budget.max_seconds) break;
+    seconds_besides += own.round;
+    const double rate = tokens / (verifying + seconds_besides);
     if (rate > best_rate) {
       best_rate = rate;
       best = depth;
@@ -334,8 +326,8 @@ void Speculator::run_model(std::span<const DraftTask> tasks, int depth) {
 void Speculator::probe_model(double step_seconds) {
   unprobed_seconds_ += step_seconds;
   const std::span<const DraftTask> one(tasks_.data(), 1);
-  const ModelDrafter::Seconds own = model_->predict(one, kProbeDepth);
-  if (own.drafting + own.catching_up > kProbeShare * unprobed_seconds_) return;
+  const ModelDrafter::Seconds own = model_->predict(one);
+  if (kProbeDepth * own.round + own.catching_up > kProbeShare * unprobed_seconds_) return;
   run_model(one, kProbeDepth);
 }
 
@@ -384,7 +376,7 @@ void Speculator::choose(const DraftBudget& asked, const StepCost& cost) {
     }
   }
   promise_ = {.rate = rate,
-              .prefill_seconds = cost.predict(budget.work) - cost.predict(budget.decoding),
+              .prefill_seconds = budget.prefill_seconds(cost),
               .drafted = std::ranges::any_of(
                   curves_, [](const DraftCurve& curve) { return curve.length > 0; })};
   drafted_.clear();
@@ -475,7 +467,6 @@ void Speculator::learn(int place, std::span<const int32_t> tokens) {
   const bool has_more = follow(here, here.newest, tokens, here.length);
   if (has_more && here.shadow.tree.size() == 0) std::swap(here.shadow, here.newest);
   here.newest.tree.clear();
-  here.draft.clear();
   here.length = 0;
   for (Source& source : sources_) source.drafter->observe(place, tokens);
   stats_.seconds += now_seconds() - begin;

@@ -68,10 +68,8 @@ class Speculator final {
     int depth = 0;
   };
   struct Place {
-    Draft draft;
-    std::vector<float> survival;  // of its tokens
-    Followed newest;              // the same with what may come instead
-    int length = 0;               // of it, to be verified
+    Followed newest;
+    int length = 0;  // of it, to be verified
     int64_t keys = 0;
     bool in_step = false;  // it was drafted for
     // Tokens of late that were wrong, and that were expected to be.
@@ -116,15 +114,14 @@ class Speculator final {
   double choose_now(const DraftBudget& budget, const StepCost& cost);
   Kept& kept();
   double least_gain();
-  double model_rate(const DraftBudget& budget, const StepCost& cost, int depth) const;
   int choose_depth(const DraftBudget& budget, const StepCost& cost, double rate_without) const;
   void run_model(std::span<const DraftTask> tasks, int depth);
   void probe_model(double step_seconds);
   double doubt(const Place& place) const;
   bool ask(int place, int max_tokens);
   Source* best_source(int step, int position, double& probability);
-  void extend(Place& here, int max_tokens);
-  void add_others(Place& here, int step, const Source& best);
+  void extend(const Place& here, int max_tokens);
+  void add_others(int step, const Source& best);
   void grow_tree(Place& here);
   void note(Place& here, const Followed& followed, int node, int length, bool accepted);
   bool follow(Place& here, Followed& followed, std::span<const int32_t> tokens, int length);
@@ -147,6 +144,8 @@ class Speculator final {
   std::vector<Node> nodes_;       // of the tree being grown
   std::vector<int32_t> order_;    // of these, the likeliest first
   std::vector<int32_t> ranks_;    // of these in that order
+  Draft draft_;                   // of the place being drafted for
+  std::vector<float> survival_;   // of its tokens
   std::vector<int32_t> context_;  // of the place being drafted for, its draft behind it
   SpeculationStats stats_;
 };

@@ -140,30 +140,47 @@ TEST(Speculator, DropsWhatGoesWrongAndKeepsWhatGoesRight) {
   EXPECT_LE(steps_of(replay), 20);
 }
 
+// What requests with predictions take, whose rows beside the first cost `row_cost` of a step each,
+// over what they take without drafts. `prediction_of(request, output)` makes the predictions.
+template <typename PredictionOf>
+double cost_of_drafting(double row_cost, const StepCost& cost, int num_requests,
+                        const PredictionOf& prediction_of) {
+  Speculator speculator(options(), 4);
+  double seconds = 0.0;
+  int tokens = 0;
+  for (int request = 0; request < num_requests; ++request) {
+    const Tokens output = counting(1000 * request, 100);
+    Replay replay(speculator, {1, 2}, output, prediction_of(request, output));
+    while (!replay.done()) {
+      tokens += replay.step(cost);
+      const double step = 1e-3 * (1.0 + row_cost * static_cast<double>(replay.drafted.size()));
+      speculator.settle(step);
+      seconds += step;
+    }
+  }
+  return seconds / (1e-3 * tokens);
+}
+
+// Of steps whose rows beside the first cost that much.
+StepCost linear_cost(double row_cost) {
+  const StepTimes::Point points[] = {
+      {1, 1e-3}, {2, 1e-3 * (1.0 + row_cost)}, {32, 1e-3 * (1.0 + 31.0 * row_cost)}};
+  return StepCost({.by_rows = points});
+}
+
 // Whatever share of the predictions is wrong, and whatever a row costs.
 TEST(Speculator, NeverTakesLongerThanWithoutDrafts) {
   for (const double row_cost : {0.05, 0.4, 0.6, 0.8, 0.9}) {
-    const auto step_of = [&](int rows) { return 1e-3 * (1.0 + row_cost * (rows - 1)); };
-    const StepTimes::Point points[] = {{1, step_of(1)}, {2, step_of(2)}, {32, step_of(32)}};
-    const StepCost cost({.by_rows = points});
     for (const int wrong_every : {2, 3, 5, 8, 20}) {
-      Speculator speculator(options(), 4);
-      double seconds = 0.0;
-      int tokens = 0;
-      for (int request = 0; request < 40; ++request) {
-        const Tokens output = counting(1000 * request, 100);
-        Tokens prediction = output;
+      const auto wrong_by_turns = [&](int request, Tokens prediction) {
         for (int i = request % wrong_every; i < 100; i += wrong_every) prediction[i] += 500;
-        Replay replay(speculator, {1, 2}, output, prediction);
-        while (!replay.done()) {
-          tokens += replay.step(cost);
-          seconds += step_of(1 + static_cast<int>(replay.drafted.size()));
-        }
-      }
-      EXPECT_LT(seconds, 1.01 * tokens * step_of(1))
-          << row_cost << " of a step a row, wrong every " << wrong_every;
+        return prediction;
+      };
+      const double taken =
+          cost_of_drafting(row_cost, linear_cost(row_cost), /*num_requests=*/40, wrong_by_turns);
+      EXPECT_LT(taken, 1.01) << row_cost << " of a step a row, wrong every " << wrong_every;
       if (wrong_every == 20 && row_cost < 0.5) {
-        EXPECT_LT(seconds, 0.6 * tokens * step_of(1));
+        EXPECT_LT(taken, 0.6);
       }
     }
   }
@@ -172,31 +189,18 @@ TEST(Speculator, NeverTakesLongerThanWithoutDrafts) {
 // And where rows beside others cost more than was predicted: what drafts promise is held against
 // what they bring.
 TEST(Speculator, FindsOutWhenRowsCostMoreThanPredicted) {
-  const StepTimes::Point points[] = {{1, 1e-3}, {2, 1.4e-3}, {32, 1e-3 * (1.0 + 0.4 * 31)}};
-  const StepCost cost({.by_rows = points});
   for (const double row_cost : {0.4, 0.7, 0.9}) {
-    const auto step_of = [&](int rows) { return 1e-3 * (1.0 + row_cost * (rows - 1)); };
     for (const uint32_t right_of_ten : {4, 6, 7, 9}) {
-      Speculator speculator(options(), 4);
-      double seconds = 0.0;
-      int tokens = 0;
-      for (int request = 0; request < 100; ++request) {
-        const Tokens output = counting(1000 * request, 100);
-        Tokens prediction = output;
+      const auto wrong_at_random = [&](int request, Tokens prediction) {
         for (uint32_t i = 0; i < 100; ++i) {
           const uint32_t drawn = philox({i, static_cast<uint32_t>(request), 0, 0}, {5, 6})[0];
           if (drawn % 10 >= right_of_ten) prediction[i] += 500;
         }
-        Replay replay(speculator, {1, 2}, output, prediction);
-        while (!replay.done()) {
-          tokens += replay.step(cost);
-          const double step = step_of(1 + static_cast<int>(replay.drafted.size()));
-          speculator.settle(step);
-          seconds += step;
-        }
-      }
-      EXPECT_LT(seconds, 1.03 * tokens * step_of(1))
-          << row_cost << " of a step a row, " << right_of_ten << " of ten right";
+        return prediction;
+      };
+      const double taken =
+          cost_of_drafting(row_cost, linear_cost(0.4), /*num_requests=*/100, wrong_at_random);
+      EXPECT_LT(taken, 1.03) << row_cost << " of a step a row, " << right_of_ten << " of ten right";
     }
   }
 }

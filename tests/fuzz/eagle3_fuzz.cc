@@ -26,7 +26,9 @@ void read_checkpoint(const Json& config, std::span<const uint8_t> bytes) {
   for (const char* name :
        {"fc.weight", "model.layers.0.self_attn.q_proj.weight", "lm_head.weight"}) {
     const TensorView* view = checkpoint->find_tensor(name);
-    if (view != nullptr && view->data != nullptr && view->num_bytes() < 0) std::abort();
+    if (view == nullptr || view->data == nullptr || view->num_bytes() == 0) continue;
+    // The sanitizer sees whether they lie within the file.
+    if (view->data[0] + view->data[view->num_bytes() - 1] > 2 * 255) std::abort();
   }
 }
 
