@@ -38,6 +38,9 @@ struct SpeculationBenchOptions {
   bool raw = false;
   bool replay = false;
   bool chains = false;
+  bool forced = false;
+  bool argmax_drafts = false;
+  bool cold = false;
   double synthetic_acceptance = 0.0;  // 0: real drafts
   bool no_check = false;
   bool json = false;
@@ -194,6 +197,8 @@ class SpeculationBench final {
     SpeculationOptions& speculation = drafting->options;
     speculation.max_draft = options_.max_draft;
     speculation.trees = !options_.chains;
+    speculation.forced |= options_.forced;
+    speculation.argmax_drafts = options_.argmax_drafts;
     if (options_.synthetic_acceptance > 0.0) expect_outputs(speculation);
     for (const int concurrency : options_.concurrency) {
       const Status status = run_one(kind, speculation, concurrency, temperature);
@@ -210,7 +215,8 @@ class SpeculationBench final {
         run_load(**engine, {.requests = requests_,
                             .concurrency = concurrency,
                             .slice_seconds = options_.slice_seconds,
-                            .alternate = speculation.on()});
+                            .alternate = speculation.on() && !options_.forced,
+                            .cold = options_.cold});
     if (!outcome.ok()) return outcome.error();
     note(kind, concurrency, temperature, *outcome);
     return {};
@@ -351,6 +357,11 @@ void add_bench_speculation(CLI::App& bench, int& exit_code) {
       ->capture_default_str();
   add_max_draft(*command, options->max_draft);
   command->add_flag("--chains", options->chains, "Draft no second choices beside the first ones");
+  command->add_flag("--forced", options->forced,
+                    "Always verify full drafts, whatever they cost, a model's too");
+  command->add_flag("--argmax-drafts", options->argmax_drafts,
+                    "Let models draft what is likeliest, not with the request's noise");
+  command->add_flag("--cold", options->cold, "Compute prompts as their turn comes, not before");
   command
       ->add_option("--synthetic-acceptance", options->synthetic_acceptance,
                    "Draft the known outputs so that full drafts bring L tokens a step")

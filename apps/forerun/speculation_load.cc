@@ -16,7 +16,9 @@ class LoadRun final {
   }
 
   Result<SpeculationOutcome> run() {
-    if (const Status status = compute_prompts(); !status.ok()) return status.error();
+    if (!load_.cold) {
+      if (const Status status = compute_prompts(); !status.ok()) return status.error();
+    }
     outcome_.before = engine_.stats();
     const double begin = now_seconds();
     while (true) {

@@ -11,13 +11,14 @@
 namespace forerun {
 
 // Requests that go through one engine, a number of them at a time, while drafting is switched on
-// and off by turns. What is answered is the same either way, so both measure the same work. Their
-// prompts are computed before, into the prefix cache.
+// and off by turns. What is answered is the same either way, so both measure the same work.
 struct SpeculationLoad {
   std::vector<Request> requests;  // in order
   int concurrency = 1;
   double slice_seconds = 2.0;  // of a turn
   bool alternate = true;       // else it is always on
+  // Prompts are computed as their turn comes; else before, into the prefix cache.
+  bool cold = false;
 };
 
 // What one turn brought in the steps that only decoded, as many requests as wanted.

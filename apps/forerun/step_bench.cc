@@ -104,7 +104,8 @@ double StepBench::kv_bytes(int64_t depth) const {
   for (const int64_t window : model_.windows) {
     positions += window == 0 ? depth : std::min(depth, window);
   }
-  return static_cast<double>(positions * (pool_.shape().token_bytes() / model_.num_layers));
+  const int64_t layer_bytes = pool_.shape().token_bytes() / model_.num_layers;
+  return static_cast<double>(positions * layer_bytes);
 }
 
 template <typename Run>

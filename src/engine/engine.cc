@@ -67,7 +67,8 @@ std::unique_ptr<ModelDrafter> make_model_drafter(const EngineState& state,
       ModelDrafter::Limits{.max_sequences = state.options.max_sequences,
                            .num_pages = state.cache.num_pages(),
                            .target_vocab_size = state.model.descriptor().vocab_size,
-                           .second_choices = options.trees});
+                           .second_choices = options.trees,
+                           .argmax = options.argmax_drafts});
 }
 
 Status check_options(const ModelDescriptor& model, const EngineOptions& options) {

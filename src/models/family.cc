@@ -106,7 +106,8 @@ Result<const Family*> find(std::string_view wanted, std::string_view Family::* f
     if (missing.*missing_name != wanted || wanted.empty()) continue;
     std::string sentence = architecture + "needs ";
     sentence += missing.needs;
-    return Error{sentence + ", which the engine does not have yet" + known};
+    sentence += ", which the engine does not have yet";
+    return Error{sentence + known};
   }
   return Error{architecture + "is not known" + known};
 }

@@ -35,6 +35,7 @@ ModelDrafter::ModelDrafter(const DraftingModel& model, const KernelTable& kernel
           {.max_rows = max_rows(limits.max_sequences), .max_logit_rows = limits.max_sequences}),
       cache_(kv_shape(*model.descriptor, kernels.kv_type), limits.num_pages),
       weight_version_(model.weights->fingerprint) {
+  if (limits.argmax) likeliest_.emplace().temperature = 0.0f;
   const auto rows = static_cast<size_t>(max_rows(limits.max_sequences));
   const auto places = static_cast<size_t>(limits.max_sequences);
   active_.reserve(places);
@@ -272,7 +273,7 @@ void ModelDrafter::sample(int member, Active& active) {
   const DraftTask& task = *active.task;
   Draft& chain = active.place->chain;
   SamplerWorkspace& workspace = *workspaces_[member];
-  SamplePoint point{*task.sampling};
+  SamplePoint point{likeliest_ ? *likeliest_ : *task.sampling};
   point.penalties = task.penalties;
   point.noise = task.noise;
   point.noise.position += static_cast<uint32_t>(chain.size());

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -43,6 +44,7 @@ class ModelDrafter final : public Drafter {
     int num_pages = 0;  // of keys and values
     int64_t target_vocab_size = 0;
     bool second_choices = false;  // are drafted, too
+    bool argmax = false;          // and not the request's own noise and filters
   };
   // Tokens one step catches up with; sequences further behind draft later.
   static constexpr int kMaxRows = 256;
@@ -118,6 +120,7 @@ class ModelDrafter final : public Drafter {
   KvCache cache_;
   StepCost cost_;
   uint64_t weight_version_;
+  std::optional<SamplingParams> likeliest_;  // instead of the request's own
   std::vector<Place> places_;
   std::array<OutcomeCount, kMaxDraft> outcomes_ = {};
 

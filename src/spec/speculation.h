@@ -26,6 +26,9 @@ struct SpeculationOptions {
   double synthetic_acceptance = 0.0;
   // Verify every draft as long as it is, whatever it costs: for tests and measurements.
   bool forced = false;
+  // Models draft what is likeliest instead of what the request's noise chooses: to measure what
+  // that noise brings.
+  bool argmax_drafts = false;
 
   bool has_model() const { return draft_model != nullptr || eagle3 != nullptr; }
   bool on() const { return history || prediction || has_model(); }

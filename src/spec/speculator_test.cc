@@ -31,7 +31,7 @@ class Replay {
   Replay(Speculator& speculator, const Tokens& prompt, Tokens output, const Tokens& prediction = {})
       : speculator_(speculator), tokens_(prompt), output_(std::move(output)) {
     DraftRequest request;
-    request.id = ++requests;
+    request.id = ++requests_;
     request.prompt = prompt;
     request.prediction = prediction;
     place_ = speculator_.begin(request);
@@ -64,7 +64,6 @@ class Replay {
 
   Tokens drafted;
   Tokens parents;  // empty for a chain
-  static inline uint64_t requests = 0;
 
  private:
   int take(int count) {
@@ -74,6 +73,8 @@ class Replay {
     speculator_.learn(place_, came);
     return count;
   }
+
+  static inline uint64_t requests_ = 0;
 
   Speculator& speculator_;
   Tokens tokens_;
