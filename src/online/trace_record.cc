@@ -1,0 +1,70 @@
+#include "online/trace_record.h"
+
+#include <cstring>
+#include <string>
+
+namespace forerun {
+namespace {
+
+int64_t aligned(int64_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
+Error broken(const std::string& what) {
+  return Error{"trace record: " + what};
+}
+
+Status check_header(const TraceHeader& header, size_t bytes) {
+  if (header.magic != TraceHeader::kMagic) return broken("it does not begin as one");
+  if (header.version != 1) {
+    return broken("version " + std::to_string(header.version) + "; this program reads 1");
+  }
+  if (header.bytes != bytes) return broken("its length is not the one it tells");
+  if (header.d_model < 1 || header.d_model > kMostTraceWidth) {
+    return broken("a state of " + std::to_string(header.d_model) + " values");
+  }
+  if (header.num_tokens < 1 || header.num_tokens > kMostTraceTokens) {
+    return broken(std::to_string(header.num_tokens) + " tokens");
+  }
+  if (header.prompt_tokens < 0 || header.prompt_tokens > header.num_tokens) {
+    return broken("a prompt longer than all of it");
+  }
+  const bool is_inside = header.first_state >= 0 && header.num_states >= 0 &&
+                         header.num_states <= header.num_tokens &&
+                         header.first_state <= header.num_tokens - header.num_states;
+  if (!is_inside) return broken("states of positions that there are not");
+  const TraceLayout layout = trace_layout(header.num_tokens, header.num_states, header.d_model);
+  if (static_cast<uint64_t>(layout.end) != header.bytes) {
+    return broken("its length does not follow from its parts");
+  }
+  return {};
+}
+
+}  // namespace
+
+TraceLayout trace_layout(int64_t num_tokens, int64_t num_states, int64_t d_model) {
+  TraceLayout layout;
+  layout.tokens = sizeof(TraceHeader);
+  layout.states = aligned(layout.tokens + num_tokens * static_cast<int64_t>(sizeof(int32_t)));
+  const int64_t row = d_model * static_cast<int64_t>(sizeof(uint16_t));
+  layout.finals = aligned(layout.states + num_states * 3 * row);
+  layout.end = aligned(layout.finals + num_states * row);
+  return layout;
+}
+
+Result<TraceRecord> parse_trace(std::span<const uint8_t> bytes) {
+  TraceRecord record;
+  if (bytes.size() < sizeof(record.header)) return broken("too short for one");
+  std::memcpy(&record.header, bytes.data(), sizeof(record.header));
+  const TraceHeader& header = record.header;
+  if (Status status = check_header(header, bytes.size()); !status.ok()) return status.error();
+  const TraceLayout layout = trace_layout(header.num_tokens, header.num_states, header.d_model);
+  const auto states = static_cast<size_t>(header.num_states * header.d_model);
+  record.tokens = {reinterpret_cast<const int32_t*>(bytes.data() + layout.tokens),
+                   static_cast<size_t>(header.num_tokens)};
+  record.states = {reinterpret_cast<const uint16_t*>(bytes.data() + layout.states), 3 * states};
+  record.finals = {reinterpret_cast<const uint16_t*>(bytes.data() + layout.finals), states};
+  return record;
+}
+
+}  // namespace forerun

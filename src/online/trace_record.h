@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+
+namespace forerun {
+
+// What a served sequence leaves for learning (docs/learning.md): its tokens, and for the last of
+// its positions the states that a head reads and those its target distribution follows from.
+//
+// A record is one block of bytes, the same in memory, between processes and in files:
+//
+//   TraceHeader · tokens int32 [num_tokens] · up to 64 bytes ·
+//   states bf16 [num_states, 3 · d_model] · up to 64 bytes · finals bf16 [num_states, d_model] ·
+//   up to 64 bytes
+//
+// Numbers are little-endian. `states` are the residual stream entering the target's three tap
+// layers, `finals` what its output matrix is multiplied with, both of the positions first_state …
+// first_state + num_states − 1.
+struct TraceHeader {
+  static constexpr uint32_t kMagic = 0x31525446;  // "FTR1"
+
+  uint32_t magic = kMagic;
+  uint32_t version = 1;
+  uint64_t bytes = 0;         // of the whole record
+  uint64_t weights = 0;       // ModelWeights::fingerprint of the target
+  uint64_t conversation = 0;  // the same for all turns of one: who is held out of training together
+  uint64_t head = 0;          // that drafted; 0: none
+  uint64_t seed = 0;
+  int64_t num_tokens = 0;     // prompt and output
+  int64_t prompt_tokens = 0;  // the first of them
+  int64_t first_state = 0;
+  int64_t num_states = 0;
+  int64_t d_model = 0;  // of the target
+  int32_t choice = 0;
+  float temperature = 0.0f;
+  int32_t top_k = 0;
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  uint32_t padding = 0;
+};
+static_assert(sizeof(TraceHeader) == 112);
+
+// A record's parts, in place.
+struct TraceRecord {
+  TraceHeader header;
+  std::span<const int32_t> tokens;   // [num_tokens]
+  std::span<const uint16_t> states;  // [num_states, 3 · d_model]
+  std::span<const uint16_t> finals;  // [num_states, d_model]
+
+  // Of a position that has states.
+  std::span<const uint16_t> states_at(int64_t position) const {
+    const auto width = static_cast<size_t>(3 * header.d_model);
+    return states.subspan(static_cast<size_t>(position - header.first_state) * width, width);
+  }
+};
+
+// Limits of what is believed of a record.
+constexpr int64_t kMostTraceTokens = int64_t{1} << 24;
+constexpr int64_t kMostTraceWidth = int64_t{1} << 16;
+
+// Where a record's parts lie, in bytes from its begin.
+struct TraceLayout {
+  int64_t tokens = 0;
+  int64_t states = 0;
+  int64_t finals = 0;
+  int64_t end = 0;
+};
+TraceLayout trace_layout(int64_t num_tokens, int64_t num_states, int64_t d_model);
+
+// The parts of the record that `bytes` are, aligned to 8. An Error says what is not as a writer
+// leaves it.
+Result<TraceRecord> parse_trace(std::span<const uint8_t> bytes);
+
+}  // namespace forerun
