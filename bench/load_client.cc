@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <exception>
 #include <fstream>
 #include <iostream>
 
@@ -142,7 +143,7 @@ int run(const std::string& url, const std::string& file, int concurrency, bool d
 }  // namespace
 }  // namespace forerun
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app("Sends the requests of a file to a server and prints what came back as JSON");
   std::string url;
   std::string file;
@@ -156,4 +157,6 @@ int main(int argc, char** argv) {
   app.add_flag("--details", details, "Every answer with the times its text came at");
   CLI11_PARSE(app, argc, argv);
   return forerun::run(url, file, concurrency, details);
+} catch (const std::exception& error) {
+  return forerun::fail(error.what());
 }

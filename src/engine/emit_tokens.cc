@@ -134,8 +134,31 @@ void emit_tokens(EngineState& state) {
   for (Sequence* sequence : state.sampling) emit(state, *sequence);
 }
 
+namespace {
+
+void tell_end(EngineState& state, const Sequence& sequence, FinishReason reason) {
+  if (!state.options.on_sequence_end) return;
+  const ActiveRequest& request = *sequence.request;
+  SequenceEnd end{.request = request.request};
+  end.seed = request.seed;
+  end.choice = sequence.choice;
+  end.reason = reason;
+  end.tokens = sequence.known();
+  end.step_seconds = state.stats.step_seconds;
+  KvPool& pool = state.cache.pool();
+  if (state.options.keep_states) {
+    end.num_states = sequence.kv.num_tokens;
+    end.states = {&pool, kStatesArray, sequence.kv.pages};
+  }
+  if (state.options.keep_finals) end.finals = {&pool, kFinalsArray, sequence.kv.pages};
+  state.options.on_sequence_end(end);
+}
+
+}  // namespace
+
 void finish(EngineState& state, Sequence& sequence, FinishEvent event) {
   ActiveRequest& request = *sequence.request;
+  tell_end(state, sequence, event.reason);
   sequence.finished = true;
   state.cache.release(sequence.kv);
   std::erase(state.running, &sequence);

@@ -18,6 +18,7 @@ KvShape kv_shape_of(const ModelDescriptor& model, const KernelTable& kernels,
   if (options.keep_states) {
     const int64_t bytes = kNumTaps * model.d_model * static_cast<int64_t>(sizeof(uint16_t));
     shape.side_arrays.push_back({"states", bytes});
+    if (options.keep_finals) shape.side_arrays.push_back({"finals", bytes / kNumTaps});
   }
   return shape;
 }
@@ -136,6 +137,10 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
       tap_memory[i] = Buffer(rows * model.descriptor().d_model * sizeof(float));
       tap.entering[i] = tap_memory[i].as<float>();
     }
+    if (options.keep_finals) {
+      finals_memory = Buffer(rows * model.descriptor().d_model * sizeof(float));
+      tap.final_normed = finals_memory.as<float>();
+    }
     tap.layers = options.speculation.eagle3 != nullptr ? options.speculation.eagle3->state_layers()
                                                        : tap_layers(model.descriptor().num_layers);
   }
@@ -153,7 +158,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const Model& model, const KernelT
   if (const Status status = check_options(model.descriptor(), options); !status.ok()) {
     return status.error();
   }
-  if (options.speculation.eagle3 != nullptr) options.keep_states = true;
+  if (options.speculation.eagle3 != nullptr || options.keep_finals) options.keep_states = true;
   const Result<int> num_pages = choose_pages(model.descriptor(), kernels, options);
   if (!num_pages.ok()) return num_pages.error();
   auto state = std::make_unique<EngineState>(model, kernels, team, std::move(options), *num_pages);

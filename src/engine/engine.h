@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "base/result.h"
 #include "engine/request.h"
+#include "engine/sequence_end.h"
 #include "models/decoder.h"
 #include "models/model.h"
 #include "spec/speculation.h"
@@ -31,6 +33,11 @@ struct EngineOptions {
   // Keeps, beside every token's keys and values, the states a speculator feeds on: the residual
   // stream entering each of tap_layers(), in bf16 (engine/state.h reads them).
   bool keep_states = false;
+  // And, with those, what the output matrix is multiplied with: the target distribution follows
+  // from it.
+  bool keep_finals = false;
+  // Called as every choice ends, on the thread of step(); it may not add or cancel.
+  std::function<void(const SequenceEnd&)> on_sequence_end;
   SpeculationOptions speculation;
   std::vector<int32_t> eos_ids;
   // The bytes each token id stands for, for stop strings; may be empty when none are used.
@@ -50,6 +57,7 @@ struct EngineStats {
   // what was predicted, summed without sign.
   double step_seconds = 0.0;
   double mispredicted_seconds = 0.0;
+  double keep_seconds = 0.0;   // taken by keeping states
   int64_t prefix_queries = 0;  // tokens
   int64_t prefix_hits = 0;     // tokens
   SpeculationStats speculation;

@@ -9,7 +9,12 @@
 namespace forerun {
 namespace {
 
-using States = std::vector<uint16_t>;  // [tokens, kNumTaps, d_model]
+using States = std::vector<uint16_t>;  // [tokens, kNumTaps, d_model], or finals [tokens, d_model]
+
+struct Kept {
+  States states;
+  States finals;
+};
 
 // Deep enough for three different layers.
 const Model& deeper_model() {
@@ -22,7 +27,7 @@ const Model& deeper_model() {
 }
 
 // What the decoder alone gives for a text, in one step.
-States expected_states(const std::vector<int32_t>& tokens) {
+Kept expected_states(const std::vector<int32_t>& tokens) {
   const Model& model = deeper_model();
   const int64_t d = model.descriptor().d_model;
   Team team(1);
@@ -37,14 +42,17 @@ States expected_states(const std::vector<int32_t>& tokens) {
   StateTap tap;
   tap.layers = tap_layers(model.descriptor().num_layers);
   for (int i = 0; i < kNumTaps; ++i) tap.entering[i] = states[i].data();
+  std::vector<float> finals(rows * d);
+  tap.final_normed = finals.data();
   const RowGroup group{rows, 0, pages, nullptr};
   decoder.step({tokens, {&group, 1}, {}, &tap}, pool);
-  States kept;
+  Kept kept;
   for (int row = 0; row < rows; ++row) {
     for (const std::vector<float>& layer : states) {
-      for (int64_t i = 0; i < d; ++i) kept.push_back(f32_to_bf16(layer[row * d + i]));
+      for (int64_t i = 0; i < d; ++i) kept.states.push_back(f32_to_bf16(layer[row * d + i]));
     }
   }
+  for (const float value : finals) kept.finals.push_back(f32_to_bf16(value));
   return kept;
 }
 
@@ -77,7 +85,7 @@ class KeepStates : public testing::Test {
     const size_t size = kNumTaps * deeper_model().descriptor().d_model;
     for (const Sequence* sequence : state_.running) {
       const auto computed = sequence->tokens.begin() + sequence->kv.num_tokens;
-      const States expected = expected_states({sequence->tokens.begin(), computed});
+      const States expected = expected_states({sequence->tokens.begin(), computed}).states;
       for (int64_t p = 0; p < sequence->kv.num_tokens; ++p) {
         ASSERT_TRUE(std::equal(expected.begin() + p * size, expected.begin() + (p + 1) * size,
                                kept_states(state_, *sequence, p)))
@@ -105,6 +113,56 @@ TEST_F(KeepStates, ThroughChunksForksPrefixHitsAndPreemption) {
   EXPECT_GT(state_.stats.preemptions, 0);
   EXPECT_GT(state_.cache.prefix_hits(), 0);
   EXPECT_GT(checked_, 2000);
+}
+
+// What ends is told with its states, whatever way they came about: drafted, forked, cached.
+TEST(SequenceEnds, TellTheirStates) {
+  Team team(2);
+  EngineOptions options = tiny_options();
+  options.keep_finals = true;
+  options.max_step_rows = 48;
+  options.max_sequences = 8;
+  options.speculation.history = true;
+  options.speculation.forced = true;
+  const auto d_model = static_cast<size_t>(deeper_model().descriptor().d_model);
+  std::vector<std::vector<int32_t>> ended;
+  options.on_sequence_end = [&](const SequenceEnd& end) {
+    ended.emplace_back(end.tokens.begin(), end.tokens.end());
+    EXPECT_EQ(end.reason, FinishReason::kLength);
+    EXPECT_EQ(end.seed, 7u);
+    ASSERT_EQ(end.num_states, std::ssize(end.tokens) - 1);
+    const Kept expected = expected_states({end.tokens.begin(), end.tokens.end() - 1});
+    for (int64_t p = 0; p < end.num_states; ++p) {
+      const auto states = expected.states.begin() + p * kNumTaps * d_model;
+      const auto finals = expected.finals.begin() + p * d_model;
+      ASSERT_TRUE(std::equal(states, states + kNumTaps * d_model, end.states.at(p))) << p;
+      ASSERT_TRUE(std::equal(finals, finals + d_model, end.finals.at(p))) << p;
+    }
+  };
+  auto engine = Engine::create(deeper_model(), kernel_table(available_isas().back()), team,
+                               std::move(options));
+  ASSERT_TRUE(engine.ok()) << engine.error().message;
+  std::vector<std::vector<int32_t>> outputs(3);
+  for (int round = 0; round < 3; ++round) {
+    Request request;
+    request.prompt = random_tokens(70, 320, /*stream=*/5);
+    outputs[round] = request.prompt;
+    request.max_tokens = 30;
+    request.sampling.seed = 7;
+    request.ignore_eos = true;
+    request.n = round == 2 ? 2 : 1;
+    request.on_token = [&, round](const TokenEvent& event) {
+      if (event.choice == 0) outputs[round].push_back(event.token_id);
+    };
+    ASSERT_TRUE((*engine)->add(std::move(request)).ok());
+    while ((*engine)->step()) {
+    }
+  }
+  EXPECT_GT((*engine)->stats().prefix_hits, 0);
+  EXPECT_GT((*engine)->stats().speculation.accepted_tokens, 0);
+  ASSERT_EQ(ended.size(), 4u);
+  EXPECT_EQ(ended[0], outputs[0]);
+  EXPECT_EQ(ended[1], outputs[1]);
 }
 
 TEST(KeepStatesOff, TakesNoMemory) {

@@ -100,6 +100,9 @@ struct Request {
   // Whose outputs drafts for it may come from, and who gets drafts from its own; 0 is shared, none:
   // nobody.
   std::optional<uint64_t> history_salt = 0;
+  // What it is part of, when it may be learnt from (docs/learning.md): the same for all turns of a
+  // conversation; none: nothing is recorded of it.
+  std::optional<uint64_t> conversation;
   // What the output is expected to be like, as tokens: where it is, it comes sooner.
   std::vector<int32_t> prediction;
   // For measurements: what the output begins with, whatever the model says.

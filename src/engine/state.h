@@ -24,6 +24,7 @@ constexpr int kMaxPromptLogits = 64;
 
 // Of the pool's side arrays, where states are kept.
 constexpr int kStatesArray = 0;
+constexpr int kFinalsArray = 1;  // with keep_finals
 
 // A token on its way to emit_tokens.cc: sampled, or of the prompt.
 struct SampleResult {
@@ -70,6 +71,7 @@ struct EngineState {
   int step_prompt_logits = 0;
   StepWork step_work;
   std::array<Buffer, kNumTaps> tap_memory;  // [max_step_rows, d_model] each, with keep_states
+  Buffer finals_memory;                     // [max_step_rows, d_model], with keep_finals
   StateTap tap;
   std::vector<SampleResult> prompt_scores;
   std::vector<Sequence*> sampling;    // those of the step whose next logits are there

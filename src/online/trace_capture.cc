@@ -1,0 +1,112 @@
+#include "online/trace_capture.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/clock.h"
+#include "base/philox.h"
+#include "online/trace_record.h"
+
+namespace forerun {
+namespace {
+
+constexpr int64_t kEndsBetweenLooks = 32;
+constexpr double kLeastRate = 1.0 / 1024;
+// The rate comes back when what it took would be allowed four times over.
+constexpr double kRoom = 0.25;
+constexpr uint32_t kCaptureDomain = 0x54504143;  // "CAPT" read as bytes
+
+// As a share of 1, evenly, whatever conversations are called by. Other numbers than those that
+// choose who is held out.
+double draw(uint64_t conversation) {
+  const auto bits = philox({kCaptureDomain, 0, 0, 0}, {static_cast<uint32_t>(conversation),
+                                                       static_cast<uint32_t>(conversation >> 32)});
+  return static_cast<double>(bits[0]) * 0x1p-32;
+}
+
+TraceHeader header_of(const SequenceEnd& end) {
+  const SamplingParams& sampling = end.request.sampling;
+  TraceHeader header;
+  header.conversation = *end.request.conversation;
+  header.seed = end.seed;
+  header.num_tokens = std::ssize(end.tokens);
+  header.prompt_tokens = std::ssize(end.request.prompt);
+  header.choice = end.choice;
+  header.temperature = sampling.temperature;
+  header.top_k = sampling.top_k;
+  header.top_p = sampling.top_p;
+  header.min_p = sampling.min_p;
+  return header;
+}
+
+}  // namespace
+
+TraceCapture::TraceCapture(int64_t d_model, uint64_t weights, TraceRing& ring,
+                           const Options& options)
+    : d_model_(d_model), weights_(weights), ring_(ring), options_(options) {
+  stats_.rate = options.rate;
+}
+
+bool TraceCapture::is_chosen(uint64_t conversation) const {
+  return draw(conversation) < stats_.rate;
+}
+
+void TraceCapture::record(const SequenceEnd& end) {
+  const bool has_output = std::ssize(end.tokens) > std::ssize(end.request.prompt);
+  if (!has_output || end.num_states == 0 || end.reason == FinishReason::kError) return;
+  if (!end.request.conversation) {
+    ++stats_.refused;
+    return;
+  }
+  const double begin = now_seconds();
+  if (is_chosen(*end.request.conversation)) {
+    write(end);
+  } else {
+    ++stats_.left_out;
+  }
+  stats_.seconds += now_seconds() - begin;
+  if (++ends_since_ == kEndsBetweenLooks) adapt_rate(end.step_seconds);
+}
+
+void TraceCapture::write(const SequenceEnd& end) {
+  TraceHeader header = header_of(end);
+  header.weights = weights_;
+  header.d_model = d_model_;
+  header.num_states = std::min(end.num_states, options_.max_positions);
+  header.first_state = end.num_states - header.num_states;
+  const TraceLayout layout = trace_layout(header.num_tokens, header.num_states, d_model_);
+  header.bytes = static_cast<uint64_t>(layout.end);
+  const auto room = ring_.reserve(layout.end);
+  if (!room) {
+    ++stats_.dropped;
+    return;
+  }
+  uint8_t* out = room->data();
+  std::memcpy(out, &header, sizeof(header));
+  std::memcpy(out + layout.tokens, end.tokens.data(), end.tokens.size_bytes());
+  const int64_t row = d_model_ * static_cast<int64_t>(sizeof(uint16_t));
+  for (int64_t i = 0; i < header.num_states; ++i) {
+    const int64_t position = header.first_state + i;
+    std::memcpy(out + layout.states + i * 3 * row, end.states.at(position),
+                static_cast<size_t>(3 * row));
+    std::memcpy(out + layout.finals + i * row, end.finals.at(position), static_cast<size_t>(row));
+  }
+  ring_.publish();
+  ++stats_.recorded;
+  stats_.positions += header.num_states;
+}
+
+void TraceCapture::adapt_rate(double step_seconds) {
+  const double allowed = options_.most_share * (step_seconds - step_seconds_then_);
+  const double taken = stats_.seconds - seconds_then_;
+  if (taken > allowed) {
+    stats_.rate = std::max(kLeastRate, stats_.rate / 2);
+  } else if (taken < kRoom * allowed) {
+    stats_.rate = std::min(options_.rate, stats_.rate * 2);
+  }
+  seconds_then_ = stats_.seconds;
+  step_seconds_then_ = step_seconds;
+  ends_since_ = 0;
+}
+
+}  // namespace forerun
