@@ -57,7 +57,7 @@ class HeadTensors final : public TensorSource {
     const TensorView* own = checkpoint_.find_tensor(name);
     if (own != nullptr) return own;
     if (name == "model.embed_tokens.weight") return &target_.weights().embedding;
-    if (name == "lm_head.weight") return output_of_target();
+    if (name == "lm_head.weight") return target_.stored_output();
     return nullptr;
   }
   std::string_view type_name(std::string_view name) const override {
@@ -69,15 +69,6 @@ class HeadTensors final : public TensorSource {
     Buffer memory;
     TensorView view;
   };
-
-  const TensorView* output_of_target() const {
-    if (target_.descriptor().tied_output) return &target_.weights().embedding;
-    for (const char* name : {"output.weight", "lm_head.weight"}) {
-      const TensorView* found = target_.files().tensors().find_tensor(name);
-      if (found != nullptr) return found;
-    }
-    return nullptr;
-  }
 
   Status quantize(const std::string& name) {
     const TensorView* stored = checkpoint_.find_tensor(name);

@@ -22,4 +22,13 @@ Result<std::unique_ptr<Model>> Model::load(ModelFiles files, Team& team,
   return model;
 }
 
+const TensorView* Model::stored_output() const {
+  if (descriptor_.tied_output) return &weights_.embedding;
+  for (const char* name : {"output.weight", "lm_head.weight"}) {
+    const TensorView* found = files_.tensors().find_tensor(name);
+    if (found != nullptr) return found;
+  }
+  return nullptr;
+}
+
 }  // namespace forerun

@@ -24,6 +24,9 @@ class Model final {
   const ModelFiles& files() const { return files_; }
   const ModelDescriptor& descriptor() const { return descriptor_; }
   const ModelWeights& weights() const { return weights_; }
+  // Its output matrix as the file stores it: the embedding when they are one; null where the file
+  // calls it by another name.
+  const TensorView* stored_output() const;
 
  private:
   explicit Model(ModelFiles files) : files_(std::move(files)) {}

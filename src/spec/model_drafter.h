@@ -73,6 +73,10 @@ class ModelDrafter final : public Drafter {
   // Drafts up to `depth` tokens for each task, the most its max_tokens says. Allocates nothing.
   void compute(std::span<const DraftTask> tasks, int depth);
 
+  // Whether compute() has not come to draft for the task yet: it catches up with so many tokens at
+  // a time.
+  bool is_behind(const DraftTask& task) const { return missing(places_[task.place], task) > 0; }
+
   // How often the token at `position` of a chain was right of late, those before it being so.
   double expected(int position) const;
 
