@@ -30,8 +30,9 @@ void quantized_block(const QuantTraits& type, const uint8_t* stored, float* out)
     float scale = f16_to_f32(block.scale);
     float min = type.has_min ? f16_to_f32(block.min) : 0.0f;
     if (type.has_sub_scales()) {
-      scale *= block.sub_scales[i / type.scale_inputs];
-      if (type.has_min) min *= block.sub_mins[i / type.scale_inputs];
+      const int sub_block = i / type.scale_inputs;
+      scale *= block.sub_scales[sub_block];
+      if (type.has_min) min *= block.sub_mins[sub_block];
     }
     for (int j = i; j < i + type.scale_inputs; ++j) {
       const float value = scale * static_cast<float>(level_of(type, block.numbers[j]));

@@ -1,6 +1,7 @@
 #include "formats/gguf_parts.h"
 
 #include <algorithm>
+#include <cinttypes>
 #include <cstdio>
 #include <filesystem>
 #include <iterator>
@@ -16,8 +17,7 @@ constexpr uint64_t kMaxParts = 65535;  // split.count is a u16
 
 std::string suffix(uint64_t index, uint64_t count) {
   char text[64];
-  std::snprintf(text, sizeof(text), "-%05llu-of-%05llu.gguf",
-                static_cast<unsigned long long>(index + 1), static_cast<unsigned long long>(count));
+  std::snprintf(text, sizeof(text), "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", index + 1, count);
   return text;
 }
 

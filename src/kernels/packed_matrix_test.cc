@@ -28,8 +28,8 @@ struct Element {
   int number = 0;
   int scale = 0;
   int min = 0;
-  int sub_scale = 0;
-  int sub_min = 0;
+  int8_t sub_scale = 0;
+  int8_t sub_min = 0;
   std::vector<uint8_t> dense;  // a dense value's bytes
 
   bool operator==(const Element&) const = default;
@@ -97,10 +97,10 @@ Element packed_element(const PackedMatrix& matrix, int64_t row, int64_t column) 
   element.scale = read_half(record + lane * 2);
   if (type->has_min) element.min = read_half(record + layout.mins_at + lane * 2);
   if (!type->has_sub_scales()) return element;
-  const auto sub = [&](int at) -> int {
+  const auto sub = [&](int at) -> int8_t {
     const int64_t place = i / type->scale_inputs;
     if (!layout.has_nibbles) return static_cast<int8_t>(record[at + place * 16 + lane]);
-    return record[at + place / 2 * 16 + lane] >> (place % 2 * 4) & 15;
+    return static_cast<int8_t>(record[at + place / 2 * 16 + lane] >> (place % 2 * 4) & 15);
   };
   element.sub_scale = sub(layout.sub_scales_at);
   if (type->has_min) element.sub_min = sub(layout.sub_mins_at);

@@ -87,8 +87,10 @@ Result<SentencePooling> SentencePooling::read(const std::string& directory) {
     } else if (type.ends_with(".Pooling")) {
       pooling_folder = text(module, "path", "1_Pooling");
     } else if (!type.ends_with(".Transformer")) {
-      return Error{modules_path + ": the module '" + type +
-                   "' is not built; there are Transformer, Pooling and Normalize"};
+      std::string sentence = modules_path + ": the module '";
+      sentence += type;
+      sentence += "' is not built; there are Transformer, Pooling and Normalize";
+      return Error{sentence};
     }
   }
   if (pooling_folder.find("..") != std::string::npos || pooling_folder.starts_with('/')) {

@@ -50,20 +50,20 @@ const Json& golden() {
 class TinyBert final : public TensorSource {
  public:
   explicit TinyBert(const std::string& prefix = "") {
-    constexpr int64_t d = 64;
-    add(prefix + "embeddings.word_embeddings.weight", {96, d});
-    add(prefix + "embeddings.position_embeddings.weight", {64, d});
-    add(prefix + "embeddings.token_type_embeddings.weight", {2, d});
+    constexpr int64_t kWidth = 64;
+    add(prefix + "embeddings.word_embeddings.weight", {96, kWidth});
+    add(prefix + "embeddings.position_embeddings.weight", {64, kWidth});
+    add(prefix + "embeddings.token_type_embeddings.weight", {2, kWidth});
     norm(prefix + "embeddings.");
     for (int i = 0; i < 3; ++i) {
       const std::string layer = prefix + "encoder.layer." + std::to_string(i) + ".";
       for (const char* part : {"query", "key", "value"}) {
-        linear(layer + "attention.self." + part, d, d);
+        linear(layer + "attention.self." + part, kWidth, kWidth);
       }
-      linear(layer + "attention.output.dense", d, d);
+      linear(layer + "attention.output.dense", kWidth, kWidth);
       norm(layer + "attention.output.");
-      linear(layer + "intermediate.dense", 2 * d, d);
-      linear(layer + "output.dense", d, 2 * d);
+      linear(layer + "intermediate.dense", 2 * kWidth, kWidth);
+      linear(layer + "output.dense", kWidth, 2 * kWidth);
       norm(layer + "output.");
     }
   }

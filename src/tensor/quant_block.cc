@@ -138,8 +138,8 @@ void sub_scales(const uint8_t* block, QuantBlock& out) {
 
 void store_six_bit_pairs(const QuantBlock& block, uint8_t* packed) {
   for (int i = 0; i < 4; ++i) {
-    const int later_scale = block.sub_scales[4 + i];
-    const int later_min = block.sub_mins[4 + i];
+    const auto later_scale = static_cast<uint8_t>(block.sub_scales[4 + i]);
+    const auto later_min = static_cast<uint8_t>(block.sub_mins[4 + i]);
     packed[i] = static_cast<uint8_t>(block.sub_scales[i] | (later_scale >> 4) << 6);
     packed[4 + i] = static_cast<uint8_t>(block.sub_mins[i] | (later_min >> 4) << 6);
     packed[8 + i] = static_cast<uint8_t>((later_scale & 15) | (later_min & 15) << 4);
@@ -180,7 +180,7 @@ void encode(const QuantBlock& block, uint8_t* out) {
     const uint16_t min = block.min ^ (kType.has_sub_scales() ? 0x8000 : 0);
     std::memcpy(out + kPlace.min_at, &min, sizeof(min));
   }
-  uint8_t numbers[256];
+  uint8_t numbers[256] = {};
   for (int i = 0; i < kType.block_inputs; ++i) {
     numbers[i] = block.numbers[i] ^ (dtype == DType::kQ8_0 ? 0x80 : 0);
   }
