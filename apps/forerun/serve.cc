@@ -31,6 +31,7 @@
 #include "server/worker_pool.h"
 #include "speculation_options.h"
 #include "text_input.h"
+#include "trace_recording.h"
 
 namespace forerun {
 namespace {
@@ -111,6 +112,7 @@ class Serving final {
   std::unique_ptr<EmbeddingService> embedding_;
   std::unique_ptr<GrammarCompiler> grammars_;
   SamplingParams sampling_;
+  std::unique_ptr<TraceRecording> recording_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<ServerStatistics> statistics_;
@@ -162,6 +164,12 @@ Status Serving::make_engine() {
   engine.speculation = drafting_.options;
   engine.speculation.max_draft = options_.max_draft;
   engine.speculation.history_tokens = options_.history_tokens;
+  if (!options_.trace.folder.empty()) {
+    Result<std::unique_ptr<TraceRecording>> recording =
+        TraceRecording::start(options_.trace, *loaded_.model, engine);
+    if (!recording.ok()) return recording.error();
+    recording_ = *std::move(recording);
+  }
   Result<std::unique_ptr<Engine>> made =
       Engine::create(*loaded_.model, *loaded_.kernels, *loaded_.team, std::move(engine));
   if (!made.ok()) return made.error();
@@ -310,6 +318,7 @@ int Serving::run() {
   workers_.reset();
   embedding_.reset();
   save_history();
+  if (recording_) recording_->end();
   log(LogLevel::kInfo, "ended");
   return 0;
 }

@@ -14,6 +14,7 @@ namespace {
 constexpr char kNetwork[] = "Network";
 constexpr char kAccess[] = "Access";
 constexpr char kLoad[] = "Load";
+constexpr char kLearning[] = "Learning";
 constexpr char kTelling[] = "What it tells";
 constexpr size_t kMostKeyFileBytes = 1'000'000;
 
@@ -152,6 +153,26 @@ void add_load(CLI::App& command, ServeOptions& options) {
       ->group(kLoad);
 }
 
+void add_learning(CLI::App& command, ServeOptions& options) {
+  command
+      .add_option("--trace-dir", options.trace.folder,
+                  "Record what is answered there, to train heads with; only its owner can read it")
+      ->type_name("FOLDER")
+      ->group(kLearning);
+  command.add_option("--trace-rate", options.trace.rate, "Share of the conversations recorded")
+      ->check(CLI::Range(0.0, 1.0).description(""))
+      ->type_name("SHARE")
+      ->capture_default_str()
+      ->group(kLearning);
+  add_count<int64_t>(command, "--trace-positions", options.trace.max_positions, 16,
+                     int64_t{Eagle3Head::kWindow},
+                     "The newest tokens of a request whose states are recorded")
+      ->group(kLearning);
+  add_count<uint64_t>(command, "--trace-bytes", options.trace.max_bytes, uint64_t{1} << 20,
+                      uint64_t{1} << 50, "Room for all traces; the oldest make place")
+      ->group(kLearning);
+}
+
 void add_machine(CLI::App& command, ServeOptions& options) {
   add_threads(command, options.threads);
   add_kv_type(command, options.kv_type);
@@ -205,6 +226,7 @@ void add_serve_options(CLI::App& command, ServeOptions& options) {
   add_network(command, options.server);
   add_access(command, options);
   add_load(command, options);
+  add_learning(command, options);
   add_machine(command, options);
   add_telling(command, options);
   take_from_environment(command);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "server/server_options.h"
+#include "trace_recording.h"
 
 namespace forerun {
 
@@ -29,6 +30,7 @@ struct ServeOptions {
   int max_draft = SpeculationOptions().max_draft;
   int64_t history_tokens = SpeculationOptions().history_tokens;
   std::string history_file;  // empty: what is drafted from ends with the process
+  TraceOptions trace;
 
   LogFormat log_format = LogFormat::kText;
   LogLevel log_level = LogLevel::kInfo;

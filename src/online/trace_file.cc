@@ -67,10 +67,24 @@ void join(const uint8_t* planes, std::span<uint8_t> bytes) {
   }
 }
 
+// Each plane in blocks of its own, as their statistics are nothing alike. 0, or zstd's error.
+size_t compress_planes(ZSTD_CCtx* context, std::span<const uint8_t> planes, ZSTD_outBuffer& out) {
+  const size_t half = planes.size() / 2;
+  ZSTD_CCtx_reset(context, ZSTD_reset_session_only);
+  ZSTD_CCtx_setPledgedSrcSize(context, planes.size());
+  ZSTD_inBuffer low = {planes.data(), half, 0};
+  const size_t left = ZSTD_compressStream2(context, &out, &low, ZSTD_e_flush);
+  if (left != 0) return left;
+  ZSTD_inBuffer high = {planes.data() + half, half, 0};
+  return ZSTD_compressStream2(context, &out, &high, ZSTD_e_end);
+}
+
 }  // namespace
 
 TraceFileWriter::TraceFileWriter(std::string folder, uint64_t max_bytes)
-    : folder_(std::move(folder)), max_bytes_(max_bytes), context_(ZSTD_createCCtx(), ZSTD_freeCCtx) {
+    : folder_(std::move(folder)),
+      max_bytes_(max_bytes),
+      context_(ZSTD_createCCtx(), ZSTD_freeCCtx) {
   CHECK(context_ != nullptr, "no memory for zstd");
   ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, kLevel);
   ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_checksumFlag, 1);
@@ -114,13 +128,13 @@ Result<std::span<const uint8_t>> TraceFileWriter::compress(std::span<const uint8
   if (record.size() > kMostTraceBytes) return too_large();
   planes_.resize(record.size());
   split(record, planes_.data());
-  frame_.resize(sizeof(TraceFrame) + ZSTD_compressBound(record.size()));
-  const size_t stored = ZSTD_compress2(context_.get(), frame_.data() + sizeof(TraceFrame),
-                                       frame_.size() - sizeof(TraceFrame), planes_.data(),
-                                       planes_.size());
-  if (ZSTD_isError(stored)) {
-    return Error{"cannot compress a trace record: " + std::string(ZSTD_getErrorName(stored))};
+  // A bound for each plane, as the first one's last block is cut short.
+  frame_.resize(sizeof(TraceFrame) + 2 * ZSTD_compressBound(record.size() / 2));
+  ZSTD_outBuffer out = {frame_.data(), frame_.size(), sizeof(TraceFrame)};
+  if (const size_t left = compress_planes(context_.get(), planes_, out); left != 0) {
+    return Error{"cannot compress a trace record: " + std::string(ZSTD_getErrorName(left))};
   }
+  const size_t stored = out.pos - sizeof(TraceFrame);
   TraceFrame head;
   head.stored_bytes = static_cast<uint32_t>(stored);
   head.record_bytes = record.size();
@@ -227,10 +241,9 @@ bool TraceFileReader::read(void* out, size_t bytes) {
 std::optional<TraceFrame> TraceFileReader::next_frame() {
   TraceFrame frame;
   if (!read(&frame, sizeof(frame))) return std::nullopt;
-  const bool is_believed = frame.magic == TraceFrame::kMagic &&
-                           frame.record_bytes >= sizeof(TraceHeader) &&
-                           frame.record_bytes <= kMostTraceBytes &&
-                           frame.record_bytes % sizeof(uint64_t) == 0;
+  const bool is_believed =
+      frame.magic == TraceFrame::kMagic && frame.record_bytes >= sizeof(TraceHeader) &&
+      frame.record_bytes <= kMostTraceBytes && frame.record_bytes % sizeof(uint64_t) == 0;
   if (!is_believed) {
     ++num_corrupt_;
     return std::nullopt;

@@ -89,6 +89,7 @@ Checked<GenerationPlan> plan_chat(const ModelService& service, const HttpRequest
         special_marker_ids(service.chat_format, service.tokenizer->vocabulary());
   }
   if (form.answer.return_token_ids) form.prompt_ids = prompt.ids;
+  if (form.answer.store) request.conversation = prompt.conversation;
   request.prompt = std::move(prompt.ids);
   plan.requests.push_back(std::move(request));
   plan.reply = std::make_unique<ChatReply>(service.tokenizer, std::move(form));

@@ -12,6 +12,7 @@ namespace forerun {
 struct ChatPrompt {
   std::string text;
   std::vector<int32_t> ids;
+  uint64_t conversation = 0;  // Request::conversation
 };
 
 // The prompt that the model's template makes of `messages` and of what else tells templates

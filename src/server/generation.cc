@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "server/conversation.h"
 #include "server/errors.h"
 
 namespace forerun {
@@ -63,7 +64,9 @@ void Generation::make_choices() {
 void Generation::submit() {
   for (Request& request : plan_.requests) {
     request.salt = salt_;
-    if (request.history_salt) request.history_salt = exchange_->request().history_salt;
+    if (!request.history_salt) continue;  // nothing of it is to be kept
+    request.history_salt = exchange_->request().history_salt;
+    if (!request.conversation) request.conversation = conversation_of_prompt(request.prompt);
   }
   const EngineThread::Submitted submitted =
       service_.engine.submit(std::exchange(plan_.requests, {}), shared_from_this());
