@@ -191,6 +191,9 @@ TEST(SequentialWatch, FindsOutWhichIsFaster) {
   EXPECT_LT(better.conversations, 90);
   const WatchRates slightly = watch(200, 3000, [&] { return -0.02 + 0.1 * noise.normal(); });
   EXPECT_GT(slightly.roll_back, 0.97);
+  // Where the largest stakes lose to the noise.
+  const WatchRates hardly = watch(50, 8000, [&] { return -0.01 + 0.15 * noise.normal(); });
+  EXPECT_GT(hardly.roll_back, 0.95);
 }
 
 TEST(SequentialWatch, CountsWhatIsNoNumberAsTheWorst) {

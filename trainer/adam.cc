@@ -1,0 +1,67 @@
+#include "adam.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace forerun {
+namespace {
+
+constexpr double kFirstDecay = 0.9;
+constexpr double kSecondDecay = 0.95;  // as SafeAILab's EAGLE-3 trainer
+constexpr double kEpsilon = 1e-8;
+
+}  // namespace
+
+Adam::Adam(std::vector<at::Tensor> parameters, const AdamOptions& options)
+    : parameters_(std::move(parameters)), options_(options) {
+  for (const at::Tensor& parameter : parameters_) {
+    first_moments.push_back(at::zeros_like(parameter));
+    second_moments.push_back(at::zeros_like(parameter));
+  }
+}
+
+bool Adam::step() {
+  const at::NoGradGuard no_grad;
+  const double norm = gradient_norm();
+  const bool is_finite = std::isfinite(norm);
+  if (is_finite) {
+    ++num_steps;
+    const double warm = std::min(
+        1.0, static_cast<double>(num_steps) / static_cast<double>(options_.warmup_steps + 1));
+    const double scale = std::min(1.0, options_.largest_norm / norm);
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      update(i, scale, warm * options_.learning_rate);
+    }
+  }
+  clear_gradients();
+  return is_finite;
+}
+
+void Adam::clear_gradients() {
+  for (at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
+}
+
+double Adam::gradient_norm() const {
+  double sum = 0.0;
+  for (const at::Tensor& parameter : parameters_) {
+    if (!parameter.grad().defined()) continue;
+    const double norm = parameter.grad().norm().item<double>();
+    sum += norm * norm;
+  }
+  return std::sqrt(sum);
+}
+
+void Adam::update(size_t i, double scale, double rate) {
+  at::Tensor& parameter = parameters_[i];
+  if (!parameter.grad().defined()) return;
+  const at::Tensor gradient = parameter.grad() * scale;
+  first_moments[i].mul_(kFirstDecay).add_(gradient, 1 - kFirstDecay);
+  second_moments[i].mul_(kSecondDecay).addcmul_(gradient, gradient, 1 - kSecondDecay);
+  const auto count = static_cast<double>(num_steps);
+  const double first_share = 1 - std::pow(kFirstDecay, count);
+  const double second_share = 1 - std::pow(kSecondDecay, count);
+  const at::Tensor root = (second_moments[i] / second_share).sqrt_().add_(kEpsilon);
+  parameter.addcdiv_(first_moments[i], root, -rate / first_share);
+}
+
+}  // namespace forerun

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "aten.h"
+
+namespace forerun {
+
+// Adam with a linear warm-up and clipped gradients; AdamW without decay of weights is the same.
+struct AdamOptions {
+  double learning_rate = 1e-3;
+  int64_t warmup_steps = 20;  // to the full rate
+  double largest_norm = 0.5;  // of all gradients together; longer ones are scaled down to it
+};
+
+class Adam final {
+ public:
+  // Updates `parameters` in place, which are f32 and whose gradients backward() leaves in them.
+  Adam(std::vector<at::Tensor> parameters, const AdamOptions& options);
+
+  // One update from the gradients, which are cleared. False, and nothing changed, where their norm
+  // is not finite.
+  bool step();
+  void clear_gradients();
+
+  // How many updates there were; moments of the gradients, in the parameters' order. Assigning to
+  // them goes on from another run.
+  int64_t num_steps = 0;
+  std::vector<at::Tensor> first_moments;
+  std::vector<at::Tensor> second_moments;
+
+ private:
+  double gradient_norm() const;
+  void update(size_t i, double scale, double rate);
+
+  std::vector<at::Tensor> parameters_;
+  AdamOptions options_;
+};
+
+}  // namespace forerun

@@ -1,0 +1,36 @@
+#include "draft_vocabulary.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace forerun {
+
+DraftVocabulary::DraftVocabulary(std::vector<int32_t> token_of, int64_t vocab_size)
+    : token_of_(std::move(token_of)), draft_of_(static_cast<size_t>(vocab_size), -1) {
+  for (size_t i = 0; i < token_of_.size(); ++i) {
+    draft_of_[static_cast<size_t>(token_of_[i])] = static_cast<int32_t>(i);
+  }
+}
+
+at::Tensor DraftVocabulary::rows_of(const at::Tensor& matrix) const {
+  return matrix.index_select(0, at::tensor(token_of_, at::kInt));
+}
+
+void TokenCounts::add(const TraceRecord& record) {
+  for (const int32_t token :
+       record.tokens.subspan(static_cast<size_t>(record.header.prompt_tokens))) {
+    ++counts_[static_cast<size_t>(token)];
+  }
+}
+
+DraftVocabulary TokenCounts::most_frequent(int64_t size) const {
+  std::vector<int32_t> tokens(counts_.size());
+  std::iota(tokens.begin(), tokens.end(), 0);
+  std::ranges::stable_sort(tokens, std::ranges::greater(),
+                           [&](int32_t token) { return counts_[static_cast<size_t>(token)]; });
+  tokens.resize(std::min(tokens.size(), static_cast<size_t>(size)));
+  std::ranges::sort(tokens);
+  return {std::move(tokens), std::ssize(counts_)};
+}
+
+}  // namespace forerun

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "aten.h"
+#include "batch.h"
+#include "draft_vocabulary.h"
+#include "head.h"
+
+namespace forerun {
+
+// What is made small, p being the target's distribution over the draft vocabulary (temperature 1,
+// renormalised) and q the head's.
+enum class LossKind : uint8_t {
+  kKl,          // Σ p (log p − log q)
+  kReverseKl,   // Σ q (log q − log p)
+  kAcceptance,  // −log Σ min(p, q), the chance that a draft from q is accepted
+};
+
+// [rows] of log p and of the head's logits, both [rows, draft_vocab_size].
+at::Tensor row_losses(LossKind kind, const at::Tensor& target_log_probs, const at::Tensor& logits);
+
+// What losses are computed with of the target: frozen.
+struct TargetMatrices {
+  at::Tensor embedding;  // [vocab_size, d_model], any floating type
+  at::Tensor output;     // [draft_vocab_size, d_model] of the head's type
+};
+
+struct LossOptions {
+  LossKind kind = LossKind::kKl;
+  int steps = 5;       // unrolled
+  double decay = 0.8;  // of the weight of a step against the one before
+};
+
+// Of one step of the unroll. A prediction is of a response token at a position with states; it
+// counts where the token is in the draft vocabulary.
+struct StepTally {
+  int64_t predictions = 0;
+  int64_t counted = 0;
+  int64_t hits = 0;   // whose likeliest token is the one that came
+  double loss = 0.0;  // mean over those counted
+};
+
+struct BatchLoss {
+  at::Tensor loss;  // scalar: Σ decay^i · mean loss of step i
+  std::vector<StepTally> steps;
+  int64_t counted() const { return steps.front().counted; }
+  // Of the matrix products that the loss and its gradients need, attention's left out.
+  double flops = 0.0;
+};
+
+// With no position counted, `loss` is undefined.
+BatchLoss batch_loss(const Head& head, const TargetMatrices& target,
+                     const DraftVocabulary& vocabulary, const Batch& batch,
+                     const LossOptions& options);
+
+}  // namespace forerun

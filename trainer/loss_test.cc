@@ -1,0 +1,189 @@
+#include "loss.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "trainer_fixture.h"
+
+namespace forerun {
+namespace {
+
+constexpr int64_t kVocabSize = 12;
+constexpr int64_t kWidth = 8;
+constexpr HeadSizes kSizes = {.draft_vocab_size = 7,
+                              .d_model = kWidth,
+                              .num_heads = 4,
+                              .num_kv_heads = 2,
+                              .head_dim = 4,
+                              .d_ff = 12,
+                              .rms_epsilon = 1e-5,
+                              .rope_theta = 100.0};
+
+// A record in memory whose tokens count up.
+struct Record {
+  explicit Record(int64_t num_tokens, int64_t prompt_tokens, int64_t first_state,
+                  int64_t num_states) {
+    header.num_tokens = num_tokens;
+    header.prompt_tokens = prompt_tokens;
+    header.first_state = first_state;
+    header.num_states = num_states;
+    header.d_model = kWidth;
+    for (int64_t i = 0; i < num_tokens; ++i) tokens.push_back((3 * i + 1) % kVocabSize);
+    const std::string name = "states" + std::to_string(num_tokens);
+    states = (8 * tiny_tensor(name, {num_states, 3 * kWidth})).to(at::kBFloat16);
+    finals = (20 * tiny_tensor("finals", {num_states, kWidth})).to(at::kBFloat16);
+  }
+  static std::span<const uint16_t> values(const at::Tensor& tensor) {
+    return {static_cast<const uint16_t*>(tensor.data_ptr()), static_cast<size_t>(tensor.numel())};
+  }
+  std::optional<Example> example(int64_t max_slots = 512) const {
+    return make_example({header, tokens, values(states), values(finals)}, max_slots);
+  }
+
+  TraceHeader header;
+  std::vector<int32_t> tokens;
+  at::Tensor states, finals;
+};
+
+class Loss : public testing::Test {
+ protected:
+  Loss() {
+    for (const HeadTensor& row : kHeadTensors) {
+      head.*row.tensor = (head.*row.tensor).to(at::kDouble);
+    }
+    // Enough for attention and the gates to matter.
+    for (at::Tensor* matrix : {&head.fc, &head.q, &head.k, &head.v, &head.o, &head.gate, &head.up,
+                               &head.down, &head.lm_head}) {
+      matrix->mul_(8);
+    }
+  }
+  BatchLoss loss(std::vector<Example> examples) const {
+    return batch_loss(head, matrices, vocabulary, make_batch(examples), options);
+  }
+  std::vector<int64_t> counted(const Record& record, int64_t max_slots = 512) const {
+    std::vector<int64_t> counts;
+    for (const StepTally& step : loss({*record.example(max_slots)}).steps) {
+      counts.push_back(step.counted);
+    }
+    return counts;
+  }
+
+  Head head = make_tiny_trainer_head(kSizes);
+  DraftVocabulary vocabulary{{0, 1, 2, 4, 7, 10, 11}, kVocabSize};
+  TargetMatrices matrices{
+      .embedding = tiny_tensor("embed_tokens.weight", {kVocabSize, kWidth}),
+      .output = 8 * tiny_tensor("output", {kSizes.draft_vocab_size, kWidth}).to(at::kDouble)};
+  LossOptions options{.steps = 3};
+};
+
+using Counts = std::vector<int64_t>;
+
+TEST_F(Loss, CountsResponseTokensThatHaveStates) {
+  // Tokens 1, 4, 7, 10 in turn: all in the vocabulary.
+  EXPECT_EQ(counted(Record(10, 4, 0, 9)), (Counts{6, 6, 6}));
+  options.steps = 5;
+  EXPECT_EQ(counted(Record(10, 4, 0, 9)), (Counts{6, 6, 6, 5, 4}));
+  // States of the last token, if there are any, are of no use.
+  EXPECT_EQ(counted(Record(10, 4, 0, 10)), (Counts{6, 6, 6, 5, 4}));
+  // Positions 2 … 8, then 2 … 6: what is predicted there has no slot before it.
+  EXPECT_EQ(counted(Record(10, 4, 2, 7)), (Counts{6, 5, 4, 3, 2}));
+  EXPECT_EQ(counted(Record(10, 4, 2, 5)), (Counts{4, 3, 2, 1, 0}));
+  // The newest slots only: positions 5 … 8.
+  EXPECT_EQ(counted(Record(10, 4, 0, 9), /*max_slots=*/4), (Counts{3, 2, 1, 0, 0}));
+  EXPECT_FALSE(Record(10, 10, 0, 9).example().has_value());
+  EXPECT_FALSE(Record(10, 4, 4, 1).example().has_value());
+  EXPECT_FALSE(Record(10, 4, 3, 0).example().has_value());
+}
+
+TEST_F(Loss, LeavesOutWhatIsNotInTheDraftVocabulary) {
+  vocabulary = DraftVocabulary({0, 1, 2, 3, 4, 7, 11}, kVocabSize);  // without 10: tokens 7 and 3
+  const BatchLoss out = loss({*Record(10, 4, 0, 9).example()});
+  EXPECT_EQ(out.steps[0].predictions, 6);
+  EXPECT_EQ(out.steps[0].counted, 5);
+  vocabulary = DraftVocabulary({0, 2, 3, 5, 6, 8, 9}, kVocabSize);
+  EXPECT_FALSE(loss({*Record(10, 4, 0, 9).example()}).loss.defined());
+}
+
+TEST_F(Loss, IgnoresTheTargetsDistributionsWithinThePrompt) {
+  Record record(10, 4, 0, 9);
+  const double before = loss({*record.example()}).loss.item<double>();
+  record.finals.narrow(0, 0, 3).fill_(5.0);
+  EXPECT_EQ(loss({*record.example()}).loss.item<double>(), before);
+  record.finals.narrow(0, 3, 1).fill_(5.0);
+  EXPECT_NE(loss({*record.example()}).loss.item<double>(), before);
+}
+
+TEST_F(Loss, OfABatchIsThatOfItsExamples) {
+  const std::vector<Example> examples = {*Record(10, 4, 0, 9).example(),
+                                         *Record(16, 3, 2, 13).example(),
+                                         *Record(7, 5, 0, 6).example()};
+  const BatchLoss together = loss(examples);
+  double sum = 0.0;
+  for (size_t i = 0; i < together.steps.size(); ++i) {
+    double of_step = 0.0;
+    int64_t count = 0;
+    for (const Example& example : examples) {
+      const StepTally& alone = loss({example}).steps[i];
+      of_step += alone.loss * static_cast<double>(alone.counted);
+      count += alone.counted;
+    }
+    EXPECT_EQ(together.steps[i].counted, count);
+    EXPECT_NEAR(together.steps[i].loss, of_step / static_cast<double>(count), 1e-12);
+    sum += std::pow(0.8, i) * together.steps[i].loss;
+  }
+  EXPECT_NEAR(together.loss.item<double>(), sum, 1e-12);
+}
+
+TEST_F(Loss, IsTheOneItsNameSays) {
+  const at::Tensor p = at::tensor({0.5, 0.25, 0.25}, at::kDouble).unsqueeze(0);
+  const at::Tensor q = at::tensor({0.125, 0.375, 0.5}, at::kDouble).unsqueeze(0);
+  const auto of = [&](LossKind kind) { return row_losses(kind, p.log(), q.log()).item<double>(); };
+  EXPECT_NEAR(of(LossKind::kKl), 0.5 * std::log(4.0) + 0.25 * std::log(1.0 / 3.0), 1e-12);
+  EXPECT_NEAR(of(LossKind::kReverseKl),
+              -0.125 * std::log(4.0) + 0.375 * std::log(1.5) + 0.5 * std::log(2.0), 1e-12);
+  EXPECT_NEAR(of(LossKind::kAcceptance), -std::log(0.625), 1e-12);
+}
+
+class Gradients : public Loss, public testing::WithParamInterface<LossKind> {
+ protected:
+  Gradients() {
+    options.kind = GetParam();
+    for (const HeadTensor& row : kHeadTensors) (head.*row.tensor).set_requires_grad(true);
+  }
+  double value() const { return loss(examples).loss.item<double>(); }
+
+  std::vector<Example> examples = {*Record(9, 3, 0, 8).example(), *Record(7, 2, 1, 5).example()};
+};
+INSTANTIATE_TEST_SUITE_P(Kinds, Gradients,
+                         testing::Values(LossKind::kKl, LossKind::kReverseKl,
+                                         LossKind::kAcceptance));
+
+TEST_P(Gradients, AreThoseOfFiniteDifferences) {
+  constexpr double kStep = 1e-5;
+  loss(examples).loss.backward();
+  const at::NoGradGuard no_grad;
+  for (const HeadTensor& row : kHeadTensors) {
+    at::Tensor parameter = head.*row.tensor;
+    auto* values = parameter.data_ptr<double>();
+    const at::Tensor gradient = parameter.grad().flatten();
+    const double largest = gradient.abs().max().item<double>();
+    ASSERT_GT(largest, 1e-6) << row.name;
+    for (const int64_t i : {int64_t{0}, parameter.numel() / 2 + 1, parameter.numel() - 1,
+                            gradient.abs().argmax().item<int64_t>()}) {
+      const double stored = values[i];
+      values[i] = stored + kStep;
+      const double above = value();
+      values[i] = stored - kStep;
+      const double below = value();
+      values[i] = stored;
+      EXPECT_NEAR(gradient[i].item<double>(), (above - below) / (2 * kStep), 1e-5 * largest + 1e-8)
+          << row.name << "[" << i << "]";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace forerun

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "online/trace_record.h"
+
+namespace forerun {
+
+// Records that were passed over, and the first one's fault in a sentence.
+struct RefusedRecords {
+  int64_t count = 0;
+  std::string first;
+};
+
+// Where records to learn from come from, in an order that is the same every time.
+class RecordSource {
+ public:
+  virtual ~RecordSource() = default;
+
+  // The next record, valid until the next call; none at the end.
+  virtual std::optional<TraceRecord> next() = 0;
+  virtual const RefusedRecords& refused() const = 0;
+};
+
+}  // namespace forerun
