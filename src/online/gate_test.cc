@@ -28,6 +28,7 @@ class Noise {
 
 std::vector<PairedTime> times_of(int count, const std::function<double()>& log_speedup) {
   std::vector<PairedTime> times;
+  times.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) times.push_back({std::exp(log_speedup()), 1.0});
   return times;
 }
@@ -70,6 +71,22 @@ TEST(PairedGate, TellsItsNumbers) {
   EXPECT_NE(verdict.reason.find("over 100 conversations"), std::string::npos) << verdict.reason;
   EXPECT_EQ(PairedGate(5).judge(times).bound, verdict.bound) << "the same again";
   EXPECT_NE(PairedGate(6).judge(times).bound, verdict.bound);
+}
+
+// How far below the mean the bound is, in deviations of the mean; of normal values 1.96 at least.
+double bound_distance(const std::vector<PairedTime>& times) {
+  double squares = 0.0;
+  const GateVerdict verdict = PairedGate(1).judge(times);
+  for (const PairedTime& time : times) {
+    squares += std::pow(std::log(time.incumbent_s / time.candidate_s) - verdict.mean, 2);
+  }
+  return (verdict.mean - verdict.bound) * static_cast<double>(times.size()) / std::sqrt(squares);
+}
+
+TEST(PairedGate, KeepsFartherFromTheMeanWhereLossesAreRare) {
+  Noise noise(3);
+  EXPECT_GT(bound_distance(times_of(64, [&] { return -noise.exponential(); })), 2.2);
+  EXPECT_NEAR(bound_distance(times_of(64, [&] { return noise.exponential(); })), 1.96, 0.001);
 }
 
 TEST(PairedGate, SpendsItsErrorOverCandidates) {

@@ -244,7 +244,7 @@ Result<int64_t> HeadStore::current() const {
 }
 
 Result<int64_t> HeadStore::previous() const {
-  const Result<int64_t> version = current();
+  Result<int64_t> version = current();
   if (!version.ok() || *version == 0) return version;
   const Result<HeadEntry> head = entry(*version);
   if (!head.ok()) return head.error();

@@ -59,6 +59,7 @@ struct Found {
 
   std::vector<uint64_t> conversations() const {
     std::vector<uint64_t> ids;
+    ids.reserve(records.size());
     for (const Record& record : records) {
       ids.push_back(parse_trace(trace_bytes(record))->header.conversation);
     }
