@@ -1,5 +1,8 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <map>
 #include <memory>
@@ -107,8 +110,9 @@ void add_options(CLI::App& app, Command& command) {
       ->type_name("DIR");
   app.add_option("--init", train.init, "Folder of an EAGLE-3 head to begin with")->type_name("DIR");
   app.add_flag("--resume", train.resume, "Go on from what the last run saved, if it saved any");
-  const auto add = [&](const char* name, auto& value, const char* text, auto check) {
-    app.add_option(name, value, text)->check(check)->capture_default_str();
+  const auto add = [&](const char* name, auto& value, const char* text, const auto& check) {
+    CLI::Option* option = app.add_option(name, value, text)->check(check)->capture_default_str();
+    option->type_name("N")->get_validator()->description("");
   };
   const CLI::Range count(int64_t{1}, int64_t{1} << 40);
   const CLI::Range few(int64_t{1}, int64_t{1} << 16);
@@ -124,7 +128,7 @@ void add_options(CLI::App& app, Command& command) {
       {"kl", LossKind::kKl}, {"rkl", LossKind::kReverseKl}, {"lk", LossKind::kAcceptance}};
   app.add_option("--loss", train.loss.kind,
                  "kl: forward; rkl: reverse; lk: -log of the chance to be accepted")
-      ->transform(CLI::CheckedTransformer(kinds))
+      ->transform(CLI::CheckedTransformer(kinds).description(""))
       ->type_name("KIND")
       ->default_str("kl");
   add("--draft-vocab", train.draft_vocab, "Tokens a new head has logits of", count);
@@ -167,9 +171,19 @@ int run(int argc, char** argv) noexcept {
   }
 }
 
+// Between its operations OpenMP's threads spin in the way of OpenBLAS's, unless they are told to
+// sleep before the library is loaded.
+void let_threads_sleep(char** argv) {
+  constexpr char kPolicy[] = "OMP_WAIT_POLICY";
+  if (std::getenv(kPolicy) != nullptr) return;
+  setenv(kPolicy, "passive", /*overwrite=*/1);
+  execv("/proc/self/exe", argv);  // where it fails, they spin
+}
+
 }  // namespace
 }  // namespace forerun
 
 int main(int argc, char** argv) {
+  forerun::let_threads_sleep(argv);
   return forerun::run(argc, argv);
 }
