@@ -21,7 +21,7 @@ Adam::Adam(std::vector<at::Tensor> parameters, const AdamOptions& options)
 }
 
 bool Adam::step() {
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   const double norm = gradient_norm();
   const bool is_finite = std::isfinite(norm);
   if (is_finite) {

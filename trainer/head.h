@@ -42,8 +42,8 @@ struct HeadTensor {
 extern const std::array<HeadTensor, 13> kHeadTensors;
 
 // f32 parameters before the first step. `output` [draft_vocab_size, d_model] and `norm` are the
-// target's: what the head predicts with is right from the start, and so is its state, nearly the
-// last of the three it reads. The same seed gives the same head.
+// target's: the head begins with its output matrix and a part of its norm, and with states that are
+// nearly the last of the three it reads. The same seed gives the same head.
 Head make_head(const HeadSizes& sizes, const at::Tensor& output, const at::Tensor& norm,
                uint64_t seed);
 

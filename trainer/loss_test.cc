@@ -164,7 +164,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Gradients,
 TEST_P(Gradients, AreThoseOfFiniteDifferences) {
   constexpr double kStep = 1e-5;
   loss(examples).loss.backward();
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   for (const HeadTensor& row : kHeadTensors) {
     at::Tensor parameter = head.*row.tensor;
     auto* values = parameter.data_ptr<double>();

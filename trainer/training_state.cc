@@ -48,7 +48,7 @@ Result<DraftVocabulary> read_vocabulary(const Safetensors& file, int64_t vocab_s
 Status read_into(const Safetensors& file, const std::string& name, at::Tensor& out) {
   const Result<at::Tensor> stored = view_tensor(file, name, out.sizes().vec());
   if (!stored.ok()) return stored.error();
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   out.copy_(*stored);
   return {};
 }
