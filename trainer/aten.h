@@ -4,5 +4,6 @@
 #pragma push_macro("CHECK")
 #undef CHECK
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #undef CHECK
 #pragma pop_macro("CHECK")

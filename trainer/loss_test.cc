@@ -137,6 +137,54 @@ TEST_F(Loss, OfABatchIsThatOfItsExamples) {
   EXPECT_NEAR(together.loss.item<double>(), sum, 1e-12);
 }
 
+// By positions: step i at p reads the states at p and the token at p + 1 + i, and predicts the
+// token at p + 2 + i, which the target's final state at p + 1 + i predicts.
+TEST_F(Loss, ComparesAPredictionWithTheTargetsOfTheSameToken) {
+  const Record record(10, 4, 2, 7);
+  const std::vector<int64_t> tokens(record.tokens.begin(), record.tokens.end());
+  const at::Tensor embeddings =
+      matrices.embedding.index_select(0, at::tensor(tokens).narrow(0, 3, 7)).to(at::kDouble);
+  const at::Tensor states = record.states.to(at::kDouble);
+  const at::Tensor finals = record.finals.to(at::kDouble);
+  const BatchLoss found = loss({*record.example()});
+  for (int64_t i = 0; i < options.steps; ++i) {
+    double sum = 0.0;
+    int64_t count = 0;
+    int64_t hits = 0;
+    for (int64_t p = 2; p + 1 + i < 9; ++p, ++count) {
+      const int64_t slots = p - 1;
+      const auto outputs =
+          unroll(head, embeddings.narrow(0, 0, slots + i).unsqueeze(0),
+                 states.narrow(0, 0, slots).unsqueeze(0), slots - 1, static_cast<int>(i) + 1);
+      const at::Tensor logits = head_logits(head, outputs.back()[0]);
+      const at::Tensor final_state = finals.narrow(0, p + 1 + i - 2, 1);
+      const at::Tensor log_probs = at::log_softmax(at::linear(final_state, matrices.output), -1);
+      sum += row_losses(options.kind, log_probs, logits).item<double>();
+      const auto token = tokens[static_cast<size_t>(p + 2 + i)];
+      hits += logits.argmax().item<int64_t>() == vocabulary.draft_id(token) ? 1 : 0;
+    }
+    const StepTally& tally = found.steps[static_cast<size_t>(i)];
+    EXPECT_EQ(tally.counted, count);
+    EXPECT_EQ(tally.hits, hits);
+    EXPECT_NEAR(tally.loss, sum / static_cast<double>(count), 1e-9) << "step " << i;
+  }
+}
+
+TEST(DraftVocabulary, IsOfTheMostFrequentResponseTokens) {
+  TokenCounts counts(/*vocab_size=*/9);
+  TraceRecord record;
+  const std::vector<int32_t> tokens = {8, 8, 8, 5, 3, 5, 3, 5, 7};
+  record.tokens = tokens;
+  record.header.prompt_tokens = 3;
+  counts.add(record);
+  EXPECT_EQ(counts.most_frequent(2).token_of(), (std::vector<int32_t>{3, 5}));
+  EXPECT_EQ(counts.most_frequent(5).token_of(), (std::vector<int32_t>{0, 1, 3, 5, 7}));
+  EXPECT_EQ(counts.most_frequent(100).size(), 9);
+  const DraftVocabulary vocabulary = counts.most_frequent(3);
+  EXPECT_EQ(vocabulary.draft_id(5), 1);
+  EXPECT_EQ(vocabulary.draft_id(8), -1);
+}
+
 TEST_F(Loss, IsTheOneItsNameSays) {
   const at::Tensor p = at::tensor({0.5, 0.25, 0.25}, at::kDouble).unsqueeze(0);
   const at::Tensor q = at::tensor({0.125, 0.375, 0.5}, at::kDouble).unsqueeze(0);

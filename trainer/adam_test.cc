@@ -1,0 +1,56 @@
+#include "adam.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace forerun {
+namespace {
+
+class AdamTest : public testing::Test {
+ protected:
+  // What `adam` adds to the parameter, whose gradient is `gradient`.
+  at::Tensor update(Adam& adam, const at::Tensor& gradient) {
+    const at::Tensor before = parameter.detach().clone();
+    parameter.mutable_grad() = gradient;
+    is_done = adam.step();
+    return parameter.detach() - before;
+  }
+
+  at::Tensor parameter = at::ones({2}).set_requires_grad(true);
+  bool is_done = false;
+};
+
+TEST_F(AdamTest, WarmsUp) {
+  Adam adam({parameter}, {.learning_rate = 0.1, .warmup_steps = 3, .largest_norm = 100.0});
+  // Of equal gradients an update is the rate, whatever their size.
+  for (const double rate : {0.025, 0.05, 0.075, 0.1, 0.1}) {
+    const at::Tensor added = update(adam, at::tensor({2.0f, -0.5f}));
+    EXPECT_TRUE(added.allclose(at::tensor({-rate, rate}).to(at::kFloat), 1e-4)) << added;
+    EXPECT_FALSE(parameter.grad().defined());
+  }
+}
+
+TEST_F(AdamTest, ScalesLongGradientsDown) {
+  Adam adam({parameter}, {.largest_norm = 0.5});
+  update(adam, at::tensor({3.0f, 4.0f}));
+  EXPECT_TRUE(adam.first_moments[0].allclose(at::tensor({0.03f, 0.04f})));
+  update(adam, at::tensor({0.0f, 0.1f}));
+  EXPECT_TRUE(adam.first_moments[0].allclose(at::tensor({0.027f, 0.046f})));
+}
+
+TEST_F(AdamTest, ChangesNothingWhereGradientsAreNotFinite) {
+  Adam adam({parameter}, {});
+  for (const float value :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    const at::Tensor added = update(adam, at::tensor({1.0f, value}));
+    EXPECT_FALSE(is_done);
+    EXPECT_TRUE(added.equal(at::zeros({2})));
+    EXPECT_EQ(adam.num_steps, 0);
+    EXPECT_TRUE(adam.second_moments[0].equal(at::zeros({2})));
+    EXPECT_FALSE(parameter.grad().defined());
+  }
+}
+
+}  // namespace
+}  // namespace forerun
