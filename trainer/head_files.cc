@@ -10,6 +10,7 @@
 
 #include "formats/eagle3_checkpoint.h"
 #include "formats/json_members.h"
+#include "formats/quote.h"
 #include "formats/safetensors_writer.h"
 #include "formats/whole_file.h"
 #include "tensor_files.h"
@@ -66,6 +67,33 @@ Status write_files(const std::string& folder, const Head& head, const DraftVocab
   const std::string text = make_config(head, vocabulary, target).dump(1) + "\n";
   file->write({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   return file->finish();
+}
+
+// A folder of anything else than a head is somebody's.
+Status check_replaceable(const std::string& folder) {
+  if (!std::filesystem::exists(folder)) return {};
+  std::error_code fault;
+  for (std::filesystem::directory_iterator it(folder, fault), end; !fault && it != end;
+       it.increment(fault)) {
+    const std::string name = it->path().filename().string();
+    if (name == "config.json" || name == "model.safetensors") continue;
+    return Error{folder + " holds " + quote(name) + ", which is not of a head; it is not replaced"};
+  }
+  if (fault) return Error{"cannot replace " + folder + ": " + fault.message()};
+  return {};
+}
+
+std::string partial_path(const std::string& folder) {
+  return folder + ".partial";
+}
+
+// Empty, and those above it.
+Status make_partial(const std::string& folder) {
+  std::error_code fault;
+  std::filesystem::remove_all(partial_path(folder), fault);
+  std::filesystem::create_directories(partial_path(folder), fault);
+  if (fault) return Error{"cannot create " + partial_path(folder) + ": " + fault.message()};
+  return {};
 }
 
 // Puts a finished folder into its place; one that is there changes places with it at once.
@@ -130,16 +158,21 @@ std::string general_name(std::string name) {
 
 }  // namespace
 
+Status check_place(const std::string& folder) {
+  if (Status status = check_replaceable(folder); !status.ok()) return status;
+  if (Status status = make_partial(folder); !status.ok()) return status;
+  std::filesystem::remove(partial_path(folder));
+  return {};
+}
+
 Status publish_head(const std::string& folder, const Head& head, const DraftVocabulary& vocabulary,
                     const LearningTarget& target) {
-  const std::string partial = folder + ".partial";
-  std::error_code fault;
-  std::filesystem::remove_all(partial, fault);
-  std::filesystem::create_directories(partial, fault);
-  if (fault) return Error{"cannot create " + partial + ": " + fault.message()};
-  Status status = write_files(partial, head, vocabulary, target);
-  if (status.ok()) status = replace_folder(partial, folder);
-  if (!status.ok()) std::filesystem::remove_all(partial, fault);
+  if (Status status = check_replaceable(folder); !status.ok()) return status;
+  if (Status status = make_partial(folder); !status.ok()) return status;
+  Status status = write_files(partial_path(folder), head, vocabulary, target);
+  if (status.ok()) status = replace_folder(partial_path(folder), folder);
+  std::error_code ignored;
+  if (!status.ok()) std::filesystem::remove_all(partial_path(folder), ignored);
   return status;
 }
 

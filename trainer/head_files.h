@@ -15,6 +15,10 @@ namespace forerun {
 Status publish_head(const std::string& folder, const Head& head, const DraftVocabulary& vocabulary,
                     const LearningTarget& target);
 
+// Whether publish_head() will be able to: an Error says that the folder holds what is not of a
+// head, or that nothing can be written beside it.
+Status check_place(const std::string& folder);
+
 struct StoredHead {
   Head head;  // f32
   DraftVocabulary vocabulary;

@@ -105,8 +105,16 @@ void add_options(CLI::App& app, Command& command) {
   app.add_option("--traces", train.traces, "Folder of records and their target")
       ->required()
       ->type_name("DIR");
+  // With a slash behind it, what is beside the folder would be in it.
+  const CLI::Validator bare(
+      [](std::string& path) {
+        while (path.size() > 1 && path.back() == '/') path.pop_back();
+        return std::string();
+      },
+      "");
   app.add_option("--out", train.out, "Folder of the head; what --resume reads lies beside it")
       ->required()
+      ->transform(bare)
       ->type_name("DIR");
   app.add_option("--init", train.init, "Folder of an EAGLE-3 head to begin with")->type_name("DIR");
   app.add_flag("--resume", train.resume, "Go on from what the last run saved, if it saved any");

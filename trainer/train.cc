@@ -226,6 +226,7 @@ Result<TrainResult> train(const TrainOptions& options,
                           const std::function<void(const TrainReport&)>& report) {
   const Result<LearningTarget> target = read_target(options.traces);
   if (!target.ok()) return target.error();
+  if (Status status = check_place(options.out); !status.ok()) return status.error();
   Result<TrainingState> state = begin_state(options, *target);
   if (!state.ok()) return state.error();
   return Run(options, *target, *std::move(state), report).run();

@@ -155,6 +155,12 @@ TEST_F(Train, SaysWhatIsWrong) {
   traces.write("file", "");
   options.out = traces.file("file/head");
   EXPECT_NE(fault().find("cannot create " + options.out), std::string::npos) << fault();
+  options.out = traces.path();
+  EXPECT_NE(fault().find("which is not of a head; it is not replaced"), std::string::npos);
+  options.out = traces.file("file");
+  EXPECT_NE(fault().find("cannot replace " + options.out), std::string::npos) << fault();
+  options.out = traces.file("new/folder/head");
+  EXPECT_EQ(fault(), "");
   options.out = traces.file("head");
   options.init = traces.file("nowhere");
   EXPECT_NE(fault().find(options.init), std::string::npos) << fault();
