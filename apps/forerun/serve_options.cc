@@ -156,7 +156,7 @@ void add_load(CLI::App& command, ServeOptions& options) {
 void add_learning(CLI::App& command, ServeOptions& options) {
   command
       .add_option("--trace-dir", options.trace.folder,
-                  "Record what is answered there, to train heads with; only its owner can read it")
+                  "Record answers there, to train heads with; its owner's alone")
       ->type_name("FOLDER")
       ->group(kLearning);
   command.add_option("--trace-rate", options.trace.rate, "Share of the conversations recorded")
