@@ -64,8 +64,7 @@ double ReplayScore::first_acceptance() const {
 }
 
 Replay::Replay(const Model& target, const Eagle3Head& head, const KernelTable& kernels, Team& team)
-    : team_(team),
-      states_(shape_of_states(target), kMostSequences * kPagesEach),
+    : states_(shape_of_states(target), kMostSequences * kPagesEach),
       drafter_(DraftingModel::of(head), kernels, team,
                {.max_sequences = kMostSequences,
                 .num_pages = kMostSequences * kPagesEach,

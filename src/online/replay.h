@@ -60,7 +60,6 @@ class Replay final {
   void add_task(int place, int depth);
   void take_round(int place, int depth);
 
-  Team& team_;
   KvPool states_;
   ModelDrafter drafter_;
   std::vector<Place> places_;
