@@ -1,20 +1,10 @@
 #include "trace_files.h"
 
-#include <cinttypes>
-#include <cstdio>
 #include <utility>
 
+#include "base/hex.h"
+
 namespace forerun {
-namespace {
-
-std::string hex(uint64_t number) {
-  char digits[17];
-  std::snprintf(digits, sizeof(digits), "%016" PRIx64, number);
-  return digits;
-}
-
-}  // namespace
-
 Result<TraceFiles> TraceFiles::open(const std::string& folder, const LearningTarget& target) {
   Result<TraceFileReader> reader = TraceFileReader::open(folder);
   if (!reader.ok()) return reader.error();

@@ -204,7 +204,8 @@ void Serving::start_service() {
       .chat_format =
           tokenizer == nullptr ? ChatFormat() : read_chat_format(tokenizer->chat_template()),
       .grammars = grammars_.get(),
-      .embedding = embedding_.get()});
+      .embedding = embedding_.get(),
+      .records = recording_ != nullptr});
 }
 
 Router Serving::routes() {

@@ -6,27 +6,19 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <numbers>
-#include <random>
 #include <vector>
+
+#include "online/simulated_noise.h"
 
 namespace forerun {
 namespace {
 
-// The same on every machine, as the distributions of <random> are not.
-class Noise {
+class Noise : public SimulatedNoise {
  public:
-  explicit Noise(uint64_t seed) : bits_(seed) {}
-  double uniform() { return (static_cast<double>(bits_() >> 11) + 0.5) * 0x1p-53; }
-  double normal() {
-    return std::sqrt(-2.0 * std::log(uniform())) * std::cos(2.0 * std::numbers::pi * uniform());
-  }
+  using SimulatedNoise::SimulatedNoise;
   double rate(double mean, double deviation) {
     return std::clamp(mean + deviation * normal(), 0.0, 1.0);
   }
-
- private:
-  std::mt19937_64 bits_;
 };
 
 using Kind = ChangePoint::Kind;

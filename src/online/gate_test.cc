@@ -5,26 +5,14 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <numbers>
-#include <random>
 #include <vector>
+
+#include "online/simulated_noise.h"
 
 namespace forerun {
 namespace {
 
-// The same on every machine, as the distributions of <random> are not.
-class Noise {
- public:
-  explicit Noise(uint64_t seed) : bits_(seed) {}
-  double uniform() { return (static_cast<double>(bits_() >> 11) + 0.5) * 0x1p-53; }
-  double normal() {
-    return std::sqrt(-2.0 * std::log(uniform())) * std::cos(2.0 * std::numbers::pi * uniform());
-  }
-  double exponential() { return -std::log(uniform()); }
-
- private:
-  std::mt19937_64 bits_;
-};
+using Noise = SimulatedNoise;
 
 std::vector<PairedTime> times_of(int count, const std::function<double()>& log_speedup) {
   std::vector<PairedTime> times;

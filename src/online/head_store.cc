@@ -13,6 +13,7 @@
 #include <optional>
 #include <system_error>
 
+#include "base/hex.h"
 #include "base/mapped_file.h"
 #include "formats/json_members.h"
 #include "formats/quote.h"
@@ -32,12 +33,6 @@ constexpr size_t kMostTraffic = 1 << 14;
 
 Error file_error(const char* what, const std::string& path, const std::error_code& code) {
   return Error{"cannot " + std::string(what) + " " + path + ": " + code.message()};
-}
-
-std::string hex(uint64_t value) {
-  std::array<char, 17> digits;
-  std::snprintf(digits.data(), digits.size(), "%016llx", static_cast<unsigned long long>(value));
-  return digits.data();
 }
 
 template <typename T>

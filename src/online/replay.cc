@@ -57,12 +57,6 @@ double ReplayScore::acceptance_length() const {
   return rounds == 0 ? 0.0 : static_cast<double>(tokens) / static_cast<double>(rounds);
 }
 
-double ReplayScore::first_acceptance() const {
-  return drafted_at[0] == 0
-             ? 0.0
-             : static_cast<double>(accepted_at[0]) / static_cast<double>(drafted_at[0]);
-}
-
 Replay::Replay(const Model& target, const Eagle3Head& head, const KernelTable& kernels, Team& team)
     : states_(shape_of_states(target), kMostSequences * kPagesEach),
       drafter_(DraftingModel::of(head), kernels, team,

@@ -27,8 +27,6 @@ struct ReplayScore {
   void add(const ReplayScore& other);
   // The target's own token counted.
   double acceptance_length() const;
-  // How often the first token of a draft was right.
-  double first_acceptance() const;
 };
 
 // Lets a head draft for recorded sequences as it would have for the living ones, with the engine's

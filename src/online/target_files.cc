@@ -1,10 +1,9 @@
 #include "online/target_files.h"
 
-#include <cinttypes>
-#include <cstdio>
 #include <filesystem>
 #include <vector>
 
+#include "base/hex.h"
 #include "base/json.h"
 #include "formats/dequantize.h"
 #include "formats/safetensors_writer.h"
@@ -19,12 +18,6 @@ namespace {
 constexpr uint64_t kMostJsonBytes = 1 << 16;
 // Of heads: they see a window of positions, whatever the target was stretched to.
 constexpr double kHeadTheta = 10000.0;
-
-std::string hex(uint64_t number) {
-  char digits[17];
-  std::snprintf(digits, sizeof(digits), "%016" PRIx64, number);
-  return digits;
-}
 
 Json describe(const Model& target) {
   const ModelDescriptor& model = target.descriptor();

@@ -81,7 +81,7 @@ ChatPrompt read_chat_prompt(JsonFields& fields, const ModelService& service,
   }
   ChatPrompt prompt;
   prompt.text = std::move(*text);
-  prompt.conversation = conversation_of_messages(*messages);
+  if (service.records) prompt.conversation = conversation_of_messages(*messages);
   if (ending.is_continued) cut_behind(fields, *prepared, prompt.text);
   Result<TokenIds> ids =
       service.tokenizer->encode(prompt.text, /*add_special=*/false, /*parse_special=*/true);

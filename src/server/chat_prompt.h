@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace forerun {
 struct ChatPrompt {
   std::string text;
   std::vector<int32_t> ids;
-  uint64_t conversation = 0;  // Request::conversation
+  std::optional<uint64_t> conversation;  // Request::conversation, where somebody records
 };
 
 // The prompt that the model's template makes of `messages` and of what else tells templates

@@ -66,7 +66,9 @@ void Generation::submit() {
     request.salt = salt_;
     if (!request.history_salt) continue;  // nothing of it is to be kept
     request.history_salt = exchange_->request().history_salt;
-    if (!request.conversation) request.conversation = conversation_of_prompt(request.prompt);
+    if (service_.records && !request.conversation) {
+      request.conversation = conversation_of_prompt(request.prompt);
+    }
   }
   const EngineThread::Submitted submitted =
       service_.engine.submit(std::exchange(plan_.requests, {}), shared_from_this());

@@ -35,6 +35,7 @@ struct ModelService {
   ChatFormat chat_format = {};            // of the tokenizer's template
   GrammarCompiler* grammars = nullptr;    // null: no constrained output
   EmbeddingService* embedding = nullptr;  // null: /v1/embeddings has no model
+  bool records = false;                   // answers are recorded: conversations are told apart
   RunningRequests running = {};
 };
 
