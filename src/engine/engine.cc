@@ -1,9 +1,9 @@
 #include "engine/engine.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/check.h"
+#include "base/hex.h"
 #include "base/memory.h"
 #include "base/version.h"
 #include "engine/state.h"
@@ -89,11 +89,8 @@ Status check_options(const ModelDescriptor& model, const EngineOptions& options)
 }
 
 std::string make_fingerprint(const Model& model, const KernelTable& kernels, KvType kv_type) {
-  std::array<char, 17> hex{};
-  std::snprintf(hex.data(), hex.size(), "%016llx",
-                static_cast<unsigned long long>(model.weights().fingerprint));
-  return "forerun-" + std::string(kVersion) + "-" + hex.data() + "-" + std::string(kernels.name) +
-         "-kv_" + std::string(kv_type_name(kv_type));
+  return "forerun-" + std::string(kVersion) + "-" + hex(model.weights().fingerprint) + "-" +
+         std::string(kernels.name) + "-kv_" + std::string(kv_type_name(kv_type));
 }
 
 }  // namespace
