@@ -211,14 +211,16 @@ std::optional<std::vector<uint64_t>> TraceFileReader::next() {
 bool TraceFileReader::open_next_file() {
   while (next_path_ < paths_.size()) {
     const std::string& path = paths_[next_path_++];
-    file_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const bool is_gone = descriptor < 0 && errno == ENOENT;  // the writer may remove the oldest
+    file_ = FileDescriptor(descriptor);
     struct stat info = {};
     if (file_.is_open() && fstat(file_.get(), &info) == 0) {
       at_ = 0;
       end_ = static_cast<uint64_t>(info.st_size);
       return true;
     }
-    if (errno != ENOENT) ++num_corrupt_;  // the writer may have removed the oldest
+    if (!is_gone) ++num_corrupt_;
   }
   return false;
 }
