@@ -150,6 +150,10 @@ void tell_end(EngineState& state, const Sequence& sequence, FinishReason reason)
     end.num_states = sequence.kv.num_tokens;
     end.states = {&pool, kStatesArray, sequence.kv.pages};
   }
+  if (sequence.draft_place >= 0) {
+    end.head = state.stats.head_version;
+    end.first_drafts = state.speculator->first_drafts(sequence.draft_place);
+  }
   if (state.options.keep_finals) end.finals = {&pool, kFinalsArray, sequence.kv.pages};
   state.options.on_sequence_end(end);
 }

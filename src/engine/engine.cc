@@ -45,7 +45,7 @@ Status check_speculation(const ModelDescriptor& model, const SpeculationOptions&
     return Error{"max-draft is " + std::to_string(options.max_draft) +
                  "; it must be between 1 and " + std::to_string(kMaxDraft)};
   }
-  if (options.draft_model != nullptr && options.eagle3 != nullptr) {
+  if (options.draft_model != nullptr && (options.eagle3 != nullptr || options.head_slot)) {
     return Error{"a draft model and an EAGLE-3 head cannot both draft"};
   }
   if (options.draft_model != nullptr &&
@@ -57,19 +57,23 @@ Status check_speculation(const ModelDescriptor& model, const SpeculationOptions&
   return {};
 }
 
+ModelDrafter::Limits drafter_limits(const EngineState& state) {
+  const SpeculationOptions& options = state.options.speculation;
+  return {.max_sequences = state.options.max_sequences,
+          .num_pages = state.cache.num_pages(),
+          .target_vocab_size = state.model.descriptor().vocab_size,
+          .second_choices = options.trees,
+          .argmax = options.argmax_drafts};
+}
+
 std::unique_ptr<ModelDrafter> make_model_drafter(const EngineState& state,
                                                  const KernelTable& kernels) {
   const SpeculationOptions& options = state.options.speculation;
   if (!options.has_model()) return nullptr;
-  return std::make_unique<ModelDrafter>(
-      options.eagle3 != nullptr ? DraftingModel::of(*options.eagle3)
-                                : DraftingModel::of(*options.draft_model),
-      kernels, state.team,
-      ModelDrafter::Limits{.max_sequences = state.options.max_sequences,
-                           .num_pages = state.cache.num_pages(),
-                           .target_vocab_size = state.model.descriptor().vocab_size,
-                           .second_choices = options.trees,
-                           .argmax = options.argmax_drafts});
+  return std::make_unique<ModelDrafter>(options.eagle3 != nullptr
+                                            ? DraftingModel::of(*options.eagle3)
+                                            : DraftingModel::of(*options.draft_model),
+                                        kernels, state.team, drafter_limits(state));
 }
 
 Status check_options(const ModelDescriptor& model, const EngineOptions& options) {
@@ -155,12 +159,15 @@ Result<std::unique_ptr<Engine>> Engine::create(const Model& model, const KernelT
   if (const Status status = check_options(model.descriptor(), options); !status.ok()) {
     return status.error();
   }
-  if (options.speculation.eagle3 != nullptr || options.keep_finals) options.keep_states = true;
+  const SpeculationOptions& speculation = options.speculation;
+  if (speculation.eagle3 != nullptr || speculation.head_slot || options.keep_finals) {
+    options.keep_states = true;
+  }
   const Result<int> num_pages = choose_pages(model.descriptor(), kernels, options);
   if (!num_pages.ok()) return num_pages.error();
   auto state = std::make_unique<EngineState>(model, kernels, team, std::move(options), *num_pages);
   if (state->options.commit_kv) state->cache.pool().commit(team);
-  state->cost = time_steps(state->decoder, state->cache.pool());
+  state->cost = state->first_cost = time_steps(state->decoder, state->cache.pool());
   return std::unique_ptr<Engine>(new Engine(std::move(state)));
 }
 
@@ -184,6 +191,32 @@ bool Engine::step() {
 
 void Engine::set_active_sources(const ActiveSources& active) {
   if (state_->speculator) state_->speculator->set_active(active);
+}
+
+Result<std::unique_ptr<ReadyHead>> Engine::make_ready(std::shared_ptr<const Eagle3Head> head,
+                                                      int64_t version) const {
+  const EngineState& state = *state_;
+  CHECK(state.options.speculation.head_slot, "the engine has no place for a head");
+  auto ready = std::make_unique<ReadyHead>();
+  ready->version = version;
+  if (head == nullptr) return ready;
+  if (head->state_layers() != state.tap.layers) {
+    return Error{"the head reads other layers' states than those that are kept"};
+  }
+  ModelDrafter::Limits limits = drafter_limits(state);
+  // A step reads all weights once, or most of what it takes is for other things.
+  limits.cost =
+      state.first_cost.scaled(static_cast<double>(head->weights().file_bytes_per_step) /
+                              static_cast<double>(state.model.weights().file_bytes_per_step));
+  limits.max_tokens = state.sequence_limit;
+  ready->drafter = std::make_unique<ModelDrafter>(DraftingModel::of(*head), state.decoder.kernels(),
+                                                  state.team, limits);
+  ready->head = std::move(head);
+  return ready;
+}
+
+void Engine::offer_head(std::unique_ptr<ReadyHead> head) {
+  state_->head_slot.offer(std::move(head));
 }
 
 Status Engine::save_history(const std::string& path) const {
@@ -211,6 +244,9 @@ EngineStats Engine::stats() const {
   return stats;
 }
 
+const StepCost& Engine::cost() const {
+  return state_->cost;
+}
 Decoder& Engine::decoder() {
   return state_->decoder;
 }

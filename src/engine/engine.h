@@ -14,6 +14,7 @@
 #include "models/decoder.h"
 #include "models/model.h"
 #include "spec/speculation.h"
+#include "spec/step_cost.h"
 
 namespace forerun {
 
@@ -60,12 +61,16 @@ struct EngineStats {
   double keep_seconds = 0.0;   // taken by keeping states
   int64_t prefix_queries = 0;  // tokens
   int64_t prefix_hits = 0;     // tokens
+  int64_t head_version = 0;    // that was offered and drafts; 0: none
+  int64_t head_swaps = 0;
+  double head_swap_seconds = 0.0;  // that the last one took between two steps
   SpeculationStats speculation;
   int kv_pages = 0;
   int kv_pages_in_use = 0;
 };
 
 struct EngineState;
+struct ReadyHead;
 
 // Continuous batching over one model: requests go in, every step() moves all of them on, tokens
 // come out through the requests' callbacks. One thread calls everything; step() uses the team the
@@ -93,6 +98,14 @@ class Engine final {
   // Which sources draft, from the next step on; for measurements.
   void set_active_sources(const ActiveSources& active);
 
+  // --- With SpeculationOptions::head_slot, from one other thread, also while step() runs.
+  // A head that reads the layers whose states the engine keeps, and all that its drafting takes.
+  // Nothing of the engine is touched.
+  Result<std::unique_ptr<ReadyHead>> make_ready(std::shared_ptr<const Eagle3Head> head,
+                                                int64_t version) const;
+  // Drafts from the next step on, in the place of the one that does; a head of none: none does.
+  void offer_head(std::unique_ptr<ReadyHead> head);
+
   // What may be drafted from beyond requests, to a file and back. Not while step() runs. An Error
   // says what cannot be written or read.
   Status save_history(const std::string& path) const;
@@ -102,6 +115,8 @@ class Engine final {
   void flush_prefix_cache();
 
   EngineStats stats() const;
+  // Of the model's steps, by what they have taken.
+  const StepCost& cost() const;
   Decoder& decoder();
   // Weights, instruction set, key/value type and engine version: what "same tokens" is promised
   // for.

@@ -16,6 +16,7 @@ void learn_cost(EngineState& state, double seconds) {
 }  // namespace
 
 bool run_step(EngineState& state) {
+  swap_head(state);
   cancel_requests(state);
   sweep(state);
   admit(state);

@@ -17,8 +17,12 @@ struct SequenceEnd {
   std::span<const int32_t> tokens = {};  // prompt and output
   // Of the positions [0, num_states), as EngineOptions::keep_states and keep_finals left them.
   int64_t num_states = 0;
-  KeptStates states = {};     // bf16 [kNumTaps · d_model] each
-  KeptStates finals = {};     // bf16 [d_model] each
+  KeptStates states = {};  // bf16 [kNumTaps · d_model] each
+  KeptStates finals = {};  // bf16 [d_model] each
+  // The head that drafts (EngineStats::head_version), and what became of its first drafts at each
+  // of the first so many places.
+  int64_t head = 0;
+  std::span<const FirstDraft> first_drafts = {};
   double step_seconds = 0.0;  // that the engine's steps have taken so far
 };
 

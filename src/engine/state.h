@@ -8,6 +8,7 @@
 
 #include "cache/kv_cache.h"
 #include "engine/engine.h"
+#include "engine/head_slot.h"
 #include "engine/mask_maker.h"
 #include "engine/sequence.h"
 #include "models/decoder.h"
@@ -39,7 +40,7 @@ struct SampleResult {
 };
 
 // Everything the engine's actions work on, each in a file of its own. One step runs them in this
-// order: cancel_requests, admit, plan_step (with draft_tokens), forward, fork_choices,
+// order: swap_head, cancel_requests, admit, plan_step (with draft_tokens), forward, fork_choices,
 // score_prompts, sample_tokens, emit_tokens.
 struct EngineState {
   EngineState(const Model& model, const KernelTable& kernels, Team& team, EngineOptions options,
@@ -80,6 +81,12 @@ struct EngineState {
   std::unique_ptr<MaskMaker> mask_maker;                      // since the first grammar came
   std::unique_ptr<Speculator> speculator;                     // null: nothing is drafted
 
+  // With SpeculationOptions::head_slot: the head that drafts, whose drafter the speculator has, and
+  // where the next one comes.
+  std::unique_ptr<ReadyHead> head = std::make_unique<ReadyHead>();
+  HeadSlot head_slot;
+  StepCost first_cost;  // as it was timed; of the model
+
   EngineStats stats;
 };
 
@@ -90,6 +97,8 @@ RequestId queue_request(EngineState& state, Request request);
 // Gives a sequence its lists, when it gets a place for the first time.
 void make_lists(EngineState& state, Sequence& sequence);
 
+// Lets the head that was offered draft from now on.
+void swap_head(EngineState& state);
 // Finishes what was cancelled.
 void cancel_requests(EngineState& state);
 // Moves waiting sequences to running while there is room for their tokens.

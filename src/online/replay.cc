@@ -70,7 +70,7 @@ Replay::Replay(const Model& target, const Eagle3Head& head, const KernelTable& k
   draft_.reserve(kMaxDraft);
 }
 
-void Replay::begin(int place, const TraceRecord& record, ReplayScore& score) {
+void Replay::begin(int place, const TraceRecord& record) {
   Place& here = places_[place];
   const TraceHeader& header = record.header;
   CHECK(3 * header.d_model * static_cast<int64_t>(sizeof(uint16_t)) ==
@@ -83,7 +83,6 @@ void Replay::begin(int place, const TraceRecord& record, ReplayScore& score) {
     std::memcpy(states_.side(here.pages, /*array=*/0, i), states.data(), states.size_bytes());
   }
   here.record = &record;
-  here.score = &score;
   here.sampling = sampling_of(header);
   here.known = first_known(header);
   DraftRequest request;
@@ -117,31 +116,38 @@ void Replay::take_round(int place, int depth) {
          draft_.tokens[accepted] == here.record->tokens[here.known + accepted]) {
     ++accepted;
   }
-  const int64_t came = accepted + 1;
+  if (here.firsts != nullptr && draft_.size() > 0) {
+    (*here.firsts)[here.known] = accepted > 0 ? FirstDraft::kRight : FirstDraft::kWrong;
+  }
+  const int64_t came = here.firsts != nullptr ? 1 : accepted + 1;
   drafter_.observe(place, here.record->tokens.subspan(here.known, came));
+  here.known += came;
+  if (here.score == nullptr) return;
   ReplayScore& score = *here.score;
   ++score.rounds;
   score.tokens += came;
   for (int i = 0; i < draft_.size(); ++i) ++score.drafted_at[i];
   for (int i = 0; i < accepted; ++i) ++score.accepted_at[i];
-  here.known += came;
 }
 
-std::vector<ReplayScore> Replay::score(std::span<const TraceRecord> records, int depth) {
-  std::vector<ReplayScore> scores(records.size());
+// Lets the head draft for all records, as many at a time as there are places; `begin_record(place,
+// i)` says what of the i-th is wanted.
+template <typename Begin>
+void Replay::run(std::span<const TraceRecord> records, int depth, Begin begin_record) {
   size_t next = 0;
   while (true) {
     tasks_.clear();
     for (int place = 0; place < kMostSequences; ++place) {
       Place& here = places_[place];
-      while (here.record == nullptr && next < records.size()) {
-        const TraceRecord& record = records[next];
-        if (first_known(record.header) < end_of(record.header)) begin(place, record, scores[next]);
-        ++next;
+      for (; here.record == nullptr && next < records.size(); ++next) {
+        const TraceHeader& header = records[next].header;
+        if (first_known(header) >= end_of(header)) continue;
+        begin(place, records[next]);
+        begin_record(here, next);
       }
       if (here.record != nullptr) add_task(place, depth);
     }
-    if (tasks_.empty()) return scores;
+    if (tasks_.empty()) return;
     drafter_.compute(tasks_, depth);
     for (const DraftTask& task : tasks_) {
       if (task.max_tokens > 0 && drafter_.is_behind(task)) continue;
@@ -152,6 +158,27 @@ std::vector<ReplayScore> Replay::score(std::span<const TraceRecord> records, int
       here.record = nullptr;
     }
   }
+}
+
+std::vector<ReplayScore> Replay::score(std::span<const TraceRecord> records, int depth) {
+  std::vector<ReplayScore> scores(records.size());
+  run(records, depth, [&](Place& here, size_t i) {
+    here.score = &scores[i];
+    here.firsts = nullptr;
+  });
+  return scores;
+}
+
+std::vector<std::vector<FirstDraft>> Replay::score_firsts(std::span<const TraceRecord> records) {
+  std::vector<std::vector<FirstDraft>> firsts;
+  for (const TraceRecord& record : records) {
+    firsts.emplace_back(record.tokens.size(), FirstDraft::kNone);
+  }
+  run(records, /*depth=*/1, [&](Place& here, size_t i) {
+    here.score = nullptr;
+    here.firsts = &firsts[i];
+  });
+  return firsts;
 }
 
 }  // namespace forerun

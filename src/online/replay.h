@@ -45,16 +45,23 @@ class Replay final {
   // Drafts of up to `depth` tokens; a score for each record, whose width is the target's (CHECKed).
   std::vector<ReplayScore> score(std::span<const TraceRecord> records, int depth);
 
+  // What would have become of a first draft at every place of each record's tokens: kNone where
+  // there are no states, in prompts and of the output's first token.
+  std::vector<std::vector<FirstDraft>> score_firsts(std::span<const TraceRecord> records);
+
  private:
   struct Place {
     const TraceRecord* record = nullptr;  // null: free
     ReplayScore* score = nullptr;
+    std::vector<FirstDraft>* firsts = nullptr;  // not null: every place is drafted
     SamplingParams sampling;
     int64_t known = 0;  // of the record's tokens
     std::vector<int32_t> pages;
   };
 
-  void begin(int place, const TraceRecord& record, ReplayScore& score);
+  void begin(int place, const TraceRecord& record);
+  template <typename Begin>
+  void run(std::span<const TraceRecord> records, int depth, Begin begin_record);
   void add_task(int place, int depth);
   void take_round(int place, int depth);
 

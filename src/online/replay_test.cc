@@ -92,6 +92,31 @@ TEST_F(ReplayedTraffic, IsDraftedForAsTheLivingWas) {
   }
 }
 
+// At every place where the living was drafted for, replay finds the same of its first token.
+TEST_F(ReplayedTraffic, FindsTheFirstDraftsThatTheLivingHad) {
+  for (const float temperature : {1.0f, 4.0f}) {
+    records_.clear();
+    answer(temperature, /*count=*/20);
+    const auto firsts = Replay(tiny_model(), tiny_head(), kernels_, team_).score_firsts(records_);
+    int64_t drafted = 0;
+    for (size_t i = 0; i < records_.size(); ++i) {
+      const std::span<const FirstDraft> living = records_[i].first_drafts;
+      ASSERT_EQ(firsts[i].size(), records_[i].tokens.size());
+      for (size_t place = 0; place < living.size(); ++place) {
+        if (living[place] == FirstDraft::kNone) continue;
+        EXPECT_EQ(living[place], firsts[i][place]) << i << ", " << place;
+        ++drafted;
+      }
+      // Not the living, which saw several tokens come at once.
+      for (int64_t place = records_[i].header.prompt_tokens + 1; place < std::ssize(firsts[i]) - 1;
+           ++place) {
+        EXPECT_NE(firsts[i][place], FirstDraft::kNone) << i << ", " << place;
+      }
+    }
+    EXPECT_GT(drafted, 300);
+  }
+}
+
 // What was drafted behind a token does not depend on how far drafts went before.
 TEST_F(ReplayedTraffic, FirstTokensAreAsOftenRightAtAnyDepth) {
   answer(/*temperature=*/4.0f, /*count=*/20);

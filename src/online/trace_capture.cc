@@ -31,6 +31,8 @@ TraceHeader header_of(const SequenceEnd& end) {
   header.seed = end.seed;
   header.num_tokens = std::ssize(end.tokens);
   header.prompt_tokens = std::ssize(end.request.prompt);
+  header.head = static_cast<uint64_t>(end.head);
+  header.num_marks = static_cast<uint32_t>(std::min(end.first_drafts.size(), end.tokens.size()));
   header.choice = end.choice;
   header.temperature = sampling.temperature;
   header.top_k = sampling.top_k;
@@ -74,7 +76,8 @@ void TraceCapture::write(const SequenceEnd& end) {
   header.d_model = d_model_;
   header.num_states = std::min(end.num_states, options_.max_positions);
   header.first_state = end.num_states - header.num_states;
-  const TraceLayout layout = trace_layout(header.num_tokens, header.num_states, d_model_);
+  const TraceLayout layout =
+      trace_layout(header.num_tokens, header.num_states, d_model_, header.num_marks);
   header.bytes = static_cast<uint64_t>(layout.end);
   const auto room = ring_.reserve(layout.end);
   if (!room) {
@@ -84,6 +87,9 @@ void TraceCapture::write(const SequenceEnd& end) {
   uint8_t* out = room->data();
   std::memcpy(out, &header, sizeof(header));
   std::memcpy(out + layout.tokens, end.tokens.data(), end.tokens.size_bytes());
+  if (header.num_marks > 0) {
+    std::memcpy(out + layout.first_drafts, end.first_drafts.data(), header.num_marks);
+  }
   const int64_t row = d_model_ * static_cast<int64_t>(sizeof(uint16_t));
   for (int64_t i = 0; i < header.num_states; ++i) {
     const int64_t position = header.first_state + i;

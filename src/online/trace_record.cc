@@ -14,6 +14,10 @@ Error broken(const std::string& what) {
   return Error{"trace record: " + what};
 }
 
+TraceLayout layout_of(const TraceHeader& header) {
+  return trace_layout(header.num_tokens, header.num_states, header.d_model, header.num_marks);
+}
+
 Status check_header(const TraceHeader& header, size_t bytes) {
   if (header.magic != TraceHeader::kMagic) return broken("it does not begin as one");
   if (header.version != 1) {
@@ -33,7 +37,8 @@ Status check_header(const TraceHeader& header, size_t bytes) {
                          header.num_states <= header.num_tokens &&
                          header.first_state <= header.num_tokens - header.num_states;
   if (!is_inside) return broken("states of positions that there are not");
-  const TraceLayout layout = trace_layout(header.num_tokens, header.num_states, header.d_model);
+  if (header.num_marks > header.num_tokens) return broken("more marks than tokens");
+  const TraceLayout layout = layout_of(header);
   if (static_cast<uint64_t>(layout.end) != header.bytes) {
     return broken("its length does not follow from its parts");
   }
@@ -42,10 +47,12 @@ Status check_header(const TraceHeader& header, size_t bytes) {
 
 }  // namespace
 
-TraceLayout trace_layout(int64_t num_tokens, int64_t num_states, int64_t d_model) {
+TraceLayout trace_layout(int64_t num_tokens, int64_t num_states, int64_t d_model,
+                         int64_t num_marks) {
   TraceLayout layout;
   layout.tokens = sizeof(TraceHeader);
-  layout.states = aligned(layout.tokens + num_tokens * static_cast<int64_t>(sizeof(int32_t)));
+  layout.first_drafts = layout.tokens + num_tokens * static_cast<int64_t>(sizeof(int32_t));
+  layout.states = aligned(layout.first_drafts + num_marks);
   const int64_t row = d_model * static_cast<int64_t>(sizeof(uint16_t));
   layout.finals = aligned(layout.states + num_states * 3 * row);
   layout.end = aligned(layout.finals + num_states * row);
@@ -58,10 +65,12 @@ Result<TraceRecord> parse_trace(std::span<const uint8_t> bytes) {
   std::memcpy(&record.header, bytes.data(), sizeof(record.header));
   const TraceHeader& header = record.header;
   if (Status status = check_header(header, bytes.size()); !status.ok()) return status.error();
-  const TraceLayout layout = trace_layout(header.num_tokens, header.num_states, header.d_model);
+  const TraceLayout layout = layout_of(header);
   const auto states = static_cast<size_t>(header.num_states * header.d_model);
   record.tokens = {reinterpret_cast<const int32_t*>(bytes.data() + layout.tokens),
                    static_cast<size_t>(header.num_tokens)};
+  record.first_drafts = {reinterpret_cast<const FirstDraft*>(bytes.data() + layout.first_drafts),
+                         header.num_marks};
   record.states = {reinterpret_cast<const uint16_t*>(bytes.data() + layout.states), 3 * states};
   record.finals = {reinterpret_cast<const uint16_t*>(bytes.data() + layout.finals), states};
   return record;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "spec/draft.h"
 
 namespace forerun {
 
@@ -13,7 +14,7 @@ namespace forerun {
 //
 // A record is one block of bytes, the same in memory, between processes and in files:
 //
-//   TraceHeader · tokens int32 [num_tokens] · up to 64 bytes ·
+//   TraceHeader · tokens int32 [num_tokens] · first_drafts uint8 [num_marks] · up to 64 bytes ·
 //   states bf16 [num_states, 3 · d_model] · up to 64 bytes · finals bf16 [num_states, d_model] ·
 //   up to 64 bytes
 //
@@ -40,14 +41,16 @@ struct TraceHeader {
   int32_t top_k = 0;
   float top_p = 1.0f;
   float min_p = 0.0f;
-  uint32_t padding = 0;
+  uint32_t num_marks = 0;  // 0 … num_tokens
 };
 static_assert(sizeof(TraceHeader) == 112);
 
 // A record's parts, in place.
 struct TraceRecord {
   TraceHeader header;
-  std::span<const int32_t> tokens;   // [num_tokens]
+  std::span<const int32_t> tokens;  // [num_tokens]
+  // What came of the first tokens that the head drafted, by the token's place; [num_marks].
+  std::span<const FirstDraft> first_drafts;
   std::span<const uint16_t> states;  // [num_states, 3 · d_model]
   std::span<const uint16_t> finals;  // [num_states, d_model]
 
@@ -65,11 +68,13 @@ constexpr int64_t kMostTraceWidth = int64_t{1} << 16;
 // Where a record's parts lie, in bytes from its begin.
 struct TraceLayout {
   int64_t tokens = 0;
+  int64_t first_drafts = 0;
   int64_t states = 0;
   int64_t finals = 0;
   int64_t end = 0;
 };
-TraceLayout trace_layout(int64_t num_tokens, int64_t num_states, int64_t d_model);
+TraceLayout trace_layout(int64_t num_tokens, int64_t num_states, int64_t d_model,
+                         int64_t num_marks = 0);
 
 // The parts of the record that `bytes` are, aligned to 8. An Error says what is not as a writer
 // leaves it.

@@ -30,6 +30,9 @@ struct Evidence {
   bool second = false;  // its source, or another, would rather have a different token there
 };
 
+// What became of a token that was drafted right behind known ones.
+enum class FirstDraft : uint8_t { kNone, kWrong, kRight };
+
 // Tokens that may come next in a sequence, one after the other; and others that may come in the
 // place of some of them.
 struct Draft {

@@ -57,7 +57,15 @@ ModelDrafter::ModelDrafter(const DraftingModel& model, const KernelTable& kernel
     // Tokens the head has no logit of stay impossible.
     scattered_.emplace_back(scatters ? vocab_size : 0, -std::numeric_limits<float>::infinity());
   }
-  cost_ = time_steps(decoder_, cache_.pool());
+  places_.resize(places);
+  for (Place& place : places_) make_room(place, limits.max_tokens);
+  cost_ = limits.cost ? *limits.cost : time_steps(decoder_, cache_.pool());
+}
+
+void ModelDrafter::make_room(Place& place, int64_t max_tokens) {
+  place.kv.pages.reserve(static_cast<size_t>(max_tokens / kPageTokens) + 3);
+  place.chain.reserve(kMaxDraft);
+  place.firsts.reserve(static_cast<size_t>(max_tokens));
 }
 
 void ModelDrafter::begin(int place, const DraftRequest& request) {
@@ -65,9 +73,9 @@ void ModelDrafter::begin(int place, const DraftRequest& request) {
   Place& here = places_[place];
   here.first = 0;
   here.kv.key = {weight_version_, request.prefix_key.salt};
-  here.kv.pages.reserve(static_cast<size_t>(request.max_tokens / kPageTokens) + 3);
+  make_room(here, request.max_tokens);
   here.chain.clear();
-  here.chain.reserve(kMaxDraft);
+  here.firsts.clear();
   here.chain_came = 0;
   here.is_fresh = false;
 }
@@ -89,9 +97,17 @@ void ModelDrafter::observe(int place, std::span<const int32_t> tokens) {
   for (const int32_t token : tokens) {
     if (here.chain_came >= here.chain.size()) return;
     const bool accepted = here.chain.tokens[here.chain_came] == token;
+    if (here.chain_came == 0) note_first(here, accepted);
     outcomes_[here.chain_came].add(accepted, kMostOutcomes);
     here.chain_came = accepted ? here.chain_came + 1 : here.chain.size();
   }
+}
+
+void ModelDrafter::note_first(Place& here, bool accepted) {
+  const auto at = static_cast<size_t>(here.chain_at);
+  if (at >= here.firsts.capacity()) return;
+  if (here.firsts.size() <= at) here.firsts.resize(at + 1, FirstDraft::kNone);
+  here.firsts[at] = accepted ? FirstDraft::kRight : FirstDraft::kWrong;
 }
 
 void ModelDrafter::propose(int place, std::span<const int32_t> context, int num_drafted,

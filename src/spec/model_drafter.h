@@ -45,11 +45,15 @@ class ModelDrafter final : public Drafter {
     int64_t target_vocab_size = 0;
     bool second_choices = false;  // are drafted, too
     bool argmax = false;          // and not the request's own noise and filters
+    // What its steps are taken to take at first; none: a few are timed, by the team.
+    std::optional<StepCost> cost = std::nullopt;
+    // Of a sequence, where nothing is to be allocated later; 0: as sequences come.
+    int64_t max_tokens = 0;
   };
   // Tokens one step catches up with; sequences further behind draft later.
   static constexpr int kMaxRows = 256;
 
-  // Borrows everything. Times a few steps.
+  // Borrows everything. With a cost given, the team is left alone.
   ModelDrafter(const DraftingModel& model, const KernelTable& kernels, Team& team,
                const Limits& limits);
 
@@ -80,6 +84,10 @@ class ModelDrafter final : public Drafter {
   // How often the token at `position` of a chain was right of late, those before it being so.
   double expected(int position) const;
 
+  // Whether it drafted the token at each place of the sequence from what is known of those before
+  // it alone, and was right.
+  std::span<const FirstDraft> first_drafts(int place) const { return places_[place].firsts; }
+
   int pages_in_use() const { return cache_.pages_in_use(); }
 
  private:
@@ -90,6 +98,7 @@ class ModelDrafter final : public Drafter {
     int64_t chain_at = 0;   // tokens of the sequence when it was drafted
     int chain_came = 0;     // tokens of it that came since
     bool is_fresh = false;  // of this step
+    std::vector<FirstDraft> firsts;
   };
   // A task while it is computed.
   struct Active {
@@ -101,6 +110,8 @@ class ModelDrafter final : public Drafter {
     int logit_row = 0;  // of the step; −1: it drafts no more
   };
 
+  static void make_room(Place& place, int64_t max_tokens);
+  static void note_first(Place& here, bool accepted);
   int64_t slots_wanted(const Place& here, const DraftTask& task) const;
   int64_t missing(const Place& here, const DraftTask& task) const;
   void commit_chain(Place& here, const DraftTask& task);

@@ -16,6 +16,8 @@ struct SpeculationOptions {
   // And with a model, one of both; borrowed. The head reads states that the engine keeps.
   const Model* draft_model = nullptr;
   const Eagle3Head* eagle3 = nullptr;
+  // A head may come later, and go (Engine::offer_head).
+  bool head_slot = false;
   int max_draft = 24;  // tokens of one draft, up to kMaxDraft
   int max_rows = 64;   // of drafts in a step
   int64_t history_tokens = 1 << 20;
@@ -31,7 +33,7 @@ struct SpeculationOptions {
   bool argmax_drafts = false;
 
   bool has_model() const { return draft_model != nullptr || eagle3 != nullptr; }
-  bool on() const { return history || prediction || has_model(); }
+  bool on() const { return history || prediction || has_model() || head_slot; }
 };
 
 // Which of the sources that there are draft.

@@ -44,6 +44,7 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences,
                        std::unique_ptr<ModelDrafter> model)
     : options_(options) {
   options_.max_draft = std::clamp(options_.max_draft, 1, kMaxDraft);
+  sources_.reserve(kNumDraftSources);
   const auto add = [&](DraftSource kind, std::unique_ptr<Drafter> drafter) {
     sources_.push_back({kind, std::move(drafter), /*proposal=*/{}});
     sources_.back().proposal.reserve(kMaxDraft);
@@ -59,10 +60,7 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences,
   } else if (options_.prediction) {
     add(DraftSource::kPrediction, std::make_unique<PredictionDrafter>());
   }
-  if (model != nullptr) {
-    model_ = model.get();
-    add(model_->source(), std::move(model));
-  }
+  if (model != nullptr) add_model(std::move(model));
   const auto places = static_cast<size_t>(max_sequences);
   tasks_.reserve(places);
   drafted_.reserve(places);
@@ -78,6 +76,31 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences,
 
 Speculator::~Speculator() = default;
 
+void Speculator::add_model(std::unique_ptr<ModelDrafter> model) {
+  model_ = model.get();
+  sources_.push_back({model_->source(), std::move(model), /*proposal=*/{}});
+  sources_.back().proposal.reserve(kMaxDraft);
+  sources_.back().active = model_active_;
+}
+
+std::unique_ptr<ModelDrafter> Speculator::swap_model(std::unique_ptr<ModelDrafter> next) {
+  std::unique_ptr<ModelDrafter> before;
+  if (std::exchange(model_, nullptr) != nullptr) {
+    before.reset(static_cast<ModelDrafter*>(sources_.back().drafter.release()));
+    sources_.pop_back();
+  }
+  if (next == nullptr) return before;
+  add_model(std::move(next));
+  for (size_t place = 0; place < places_.size(); ++place) {
+    if (places_[place].is_taken) model_->begin(static_cast<int>(place), places_[place].request);
+  }
+  return before;
+}
+
+std::span<const FirstDraft> Speculator::first_drafts(int place) const {
+  return model_ == nullptr ? std::span<const FirstDraft>() : model_->first_drafts(place);
+}
+
 int Speculator::begin(const DraftRequest& request) {
   if (free_places_.empty()) {
     free_places_.push_back(static_cast<int32_t>(places_.size()));
@@ -89,6 +112,9 @@ int Speculator::begin(const DraftRequest& request) {
   Place& here = places_[place];
   here.length = 0;
   here.in_step = false;
+  here.is_taken = true;
+  here.request = request;
+  here.request.prompt = here.request.prediction = {};
   here.failed = here.expected_failed = 0.0;
   here.counts = {};
   for (Followed* followed : {&here.newest, &here.shadow}) {
@@ -101,6 +127,7 @@ int Speculator::begin(const DraftRequest& request) {
 
 void Speculator::end(int place) {
   for (Source& source : sources_) source.drafter->end(place);
+  places_[place].is_taken = false;
   std::erase(drafted_, place);
   free_places_.push_back(place);
 }
@@ -119,6 +146,7 @@ void Speculator::set_active(const ActiveSources& active) {
     if (source.kind == DraftSource::kPrediction) source.active = active.prediction;
     if (source.drafter.get() == model_) source.active = active.model;
   }
+  model_active_ = active.model;
 }
 
 // How many times as often this sequence's drafts fail as others'.

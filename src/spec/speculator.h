@@ -50,6 +50,10 @@ class Speculator final {
   // what they brought.
   void settle(double seconds);
 
+  // From the next draft on, instead of the model that drafted, which is returned; null: none. The
+  // new one is made for as many sequences.
+  std::unique_ptr<ModelDrafter> swap_model(std::unique_ptr<ModelDrafter> next);
+
   // From the next draft on. All of them learn meanwhile.
   void set_active(const ActiveSources& active);
 
@@ -59,6 +63,8 @@ class Speculator final {
 
   const SpeculationStats& stats() const { return stats_; }
   const DraftCounts& counts(int place) const { return places_[place].counts; }
+  // ModelDrafter::first_drafts of the model that drafts; empty without one.
+  std::span<const FirstDraft> first_drafts(int place) const;
 
  private:
   // A draft, and how much of it came.
@@ -72,6 +78,8 @@ class Speculator final {
     int length = 0;  // of it, to be verified
     int64_t keys = 0;
     bool in_step = false;  // it was drafted for
+    bool is_taken = false;
+    DraftRequest request;  // for a model that comes later; its views are not kept
     // Tokens of late that were wrong, and that were expected to be.
     double failed = 0.0;
     double expected_failed = 0.0;
@@ -110,6 +118,7 @@ class Speculator final {
     bool agrees = false;  // with the draft so far
   };
 
+  void add_model(std::unique_ptr<ModelDrafter> model);
   void draft_from_sources(const DraftTask& task);
   double choose_now(const DraftBudget& budget, const StepCost& cost);
   Kept& kept();
@@ -127,14 +136,15 @@ class Speculator final {
   bool follow(Place& here, Followed& followed, std::span<const int32_t> tokens, int length);
 
   SpeculationOptions options_;
-  std::vector<Source> sources_;
+  std::vector<Source> sources_;  // that of the model last
   std::array<Kept, kSizes> kept_ = {};
   int size_ = 0;  // of the step chosen last
   Promise promise_;
   HistoryDrafter* history_ = nullptr;  // of sources_
   ModelDrafter* model_ = nullptr;      // of sources_
-  double unprobed_seconds_ = 0.0;      // since it has drafted
-  std::vector<DraftTask> tasks_;       // since the last choice
+  bool model_active_ = true;
+  double unprobed_seconds_ = 0.0;  // since it has drafted
+  std::vector<DraftTask> tasks_;   // since the last choice
   Acceptance acceptance_;
   std::vector<Place> places_;
   std::vector<int32_t> free_places_;

@@ -61,6 +61,14 @@ double StepCost::predict(const StepWork& work) const {
   return num_points_ == 0 ? 0.0 : scale_ * size_scale_[size_of(work.rows)] * unscaled(work);
 }
 
+StepCost StepCost::scaled(double factor) const {
+  StepCost cost = *this;
+  for (StepTimes::Point& point : cost.points_) point.seconds *= factor;
+  cost.key_read_seconds_ *= factor;
+  cost.row_key_seconds_ *= factor;
+  return cost;
+}
+
 void StepCost::observe(const StepWork& work, double seconds) {
   const double predicted = predict(work);
   if (predicted <= 0.0) return;

@@ -47,6 +47,9 @@ class StepCost final {
 
   double predict(const StepWork& work) const;
 
+  // That of a model whose steps take `factor` times as long, until it is observed.
+  StepCost scaled(double factor) const;
+
   // A step took `seconds`.
   void observe(const StepWork& work, double seconds);
 
