@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace forerun {
 
@@ -19,18 +20,34 @@ at::Tensor DraftVocabulary::rows_of(const at::Tensor& matrix) const {
 void TokenCounts::add(const TraceRecord& record) {
   for (const int32_t token :
        record.tokens.subspan(static_cast<size_t>(record.header.prompt_tokens))) {
-    ++counts_[static_cast<size_t>(token)];
+    counts_[static_cast<size_t>(token)] += 1.0;
   }
 }
 
-DraftVocabulary TokenCounts::most_frequent(int64_t size) const {
+void TokenCounts::halve() {
+  for (double& count : counts_) count /= 2.0;
+}
+
+DraftVocabulary TokenCounts::most_frequent(int64_t size, const DraftVocabulary* current) const {
   std::vector<int32_t> tokens(counts_.size());
   std::iota(tokens.begin(), tokens.end(), 0);
-  std::ranges::stable_sort(tokens, std::ranges::greater(),
-                           [&](int32_t token) { return counts_[static_cast<size_t>(token)]; });
+  std::ranges::stable_sort(tokens, std::ranges::greater(), [&](int32_t token) {
+    const bool is_current = current != nullptr && current->draft_id(token) >= 0;
+    return std::pair(counts_[static_cast<size_t>(token)], is_current);
+  });
   tokens.resize(std::min(tokens.size(), static_cast<size_t>(size)));
   std::ranges::sort(tokens);
   return {std::move(tokens), std::ssize(counts_)};
+}
+
+double TokenCounts::outside_share(const DraftVocabulary& vocabulary) const {
+  double all = 0.0;
+  double outside = 0.0;
+  for (size_t token = 0; token < counts_.size(); ++token) {
+    all += counts_[token];
+    if (vocabulary.draft_id(static_cast<int64_t>(token)) < 0) outside += counts_[token];
+  }
+  return all > 0.0 ? outside / all : 0.0;
 }
 
 }  // namespace forerun

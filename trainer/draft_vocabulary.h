@@ -31,14 +31,18 @@ class DraftVocabulary final {
 // Counts response tokens to find the vocabulary that covers most of them.
 class TokenCounts final {
  public:
-  explicit TokenCounts(int64_t vocab_size) : counts_(static_cast<size_t>(vocab_size), 0) {}
+  explicit TokenCounts(int64_t vocab_size) : counts_(static_cast<size_t>(vocab_size), 0.0) {}
   // Tokens are below `vocab_size`.
   void add(const TraceRecord& record);
-  // The `size` most frequent tokens; of equals the lowest ids.
-  DraftVocabulary most_frequent(int64_t size) const;
+  // What was counted weighs half of what will be.
+  void halve();
+  // The `size` most frequent tokens; of equals those of `current` first, then the lowest ids.
+  DraftVocabulary most_frequent(int64_t size, const DraftVocabulary* current = nullptr) const;
+  // Of what was counted, the share that `vocabulary` leaves out.
+  double outside_share(const DraftVocabulary& vocabulary) const;
 
  private:
-  std::vector<int64_t> counts_;
+  std::vector<double> counts_;
 };
 
 }  // namespace forerun

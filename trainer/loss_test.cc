@@ -40,7 +40,8 @@ struct Record {
     return {static_cast<const uint16_t*>(tensor.data_ptr()), static_cast<size_t>(tensor.numel())};
   }
   std::optional<Example> example(int64_t max_slots = 512) const {
-    return make_example({header, tokens, values(states), values(finals)}, max_slots);
+    return make_example({header, tokens, /*first_drafts=*/{}, values(states), values(finals)},
+                        max_slots);
   }
 
   TraceHeader header;

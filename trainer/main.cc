@@ -14,6 +14,7 @@
 #include "base/parallel.h"
 #include "base/version.h"
 #include "formats/quote.h"
+#include "learn.h"
 #include "threads.h"
 #include "train.h"
 
@@ -31,6 +32,7 @@ int failed(const std::string& sentence) {
 
 struct Command {
   TrainOptions train;
+  LearnOptions learn;
   int threads = usable_processors();
   bool rate = false;
   bool json = false;
@@ -100,53 +102,94 @@ int run_train(const Command& command) {
   return 0;
 }
 
-void add_options(CLI::App& app, Command& command) {
-  TrainOptions& train = command.train;
-  app.add_option("--traces", train.traces, "Folder of records and their target")
-      ->required()
+int run_learn(const Command& command) {
+  set_num_threads(command.threads);
+  const Status status = learn(command.learn);
+  return status.ok() ? 0 : failed(status.error().message);
+}
+
+template <typename Value, typename Check>
+void add_number(CLI::App& app, const char* name, Value& value, const char* text,
+                const Check& check) {
+  CLI::Option* option = app.add_option(name, value, text)->check(check)->capture_default_str();
+  option->type_name("N")->get_validator()->description("");
+}
+
+const CLI::Range kCount(int64_t{1}, int64_t{1} << 40);
+const CLI::Range kFew(int64_t{1}, int64_t{1} << 16);
+
+// With a slash behind it, what is beside the folder would be in it.
+std::string without_slashes(std::string& path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return std::string();
+}
+
+CLI::Option* add_folder(CLI::App& app, const char* name, std::string& folder, const char* text) {
+  return app.add_option(name, folder, text)
+      ->transform(CLI::Validator(without_slashes, ""))
       ->type_name("DIR");
-  // With a slash behind it, what is beside the folder would be in it.
-  const CLI::Validator bare(
-      [](std::string& path) {
-        while (path.size() > 1 && path.back() == '/') path.pop_back();
-        return std::string();
-      },
-      "");
-  app.add_option("--out", train.out, "Folder of the head; what --resume reads lies beside it")
-      ->required()
-      ->transform(bare)
-      ->type_name("DIR");
-  app.add_option("--init", train.init, "Folder of an EAGLE-3 head to begin with")->type_name("DIR");
-  app.add_flag("--resume", train.resume, "Go on from what the last run saved, if it saved any");
-  const auto add = [&](const char* name, auto& value, const char* text, const auto& check) {
-    CLI::Option* option = app.add_option(name, value, text)->check(check)->capture_default_str();
-    option->type_name("N")->get_validator()->description("");
-  };
-  const CLI::Range count(int64_t{1}, int64_t{1} << 40);
-  const CLI::Range few(int64_t{1}, int64_t{1} << 16);
-  add("--steps", train.steps, "Most updates, resumed ones included; 0: what the epochs give",
-      CLI::NonNegativeNumber);
-  add("--epochs", train.epochs, "Passes over the records", count);
-  add("--batch", train.batch, "Records in a step", few);
-  add("--window", train.window, "Positions of a record, the newest", few);
-  add("--unroll", train.loss.steps, "Steps that the head is unrolled", CLI::Range(1, 16));
-  add("--lr", train.adam.learning_rate, "Learning rate", CLI::PositiveNumber);
-  add("--warmup", train.adam.warmup_steps, "Steps to the full rate", CLI::NonNegativeNumber);
+}
+
+void add_training_options(CLI::App& app, TrainingOptions& training, int& threads) {
+  add_folder(app, "--init", training.init, "Folder of an EAGLE-3 head to begin with");
+  add_number(app, "--batch", training.batch, "Records in a step", kFew);
+  add_number(app, "--window", training.window, "Positions of a record, the newest", kFew);
+  add_number(app, "--unroll", training.loss.steps, "Steps that the head is unrolled",
+             CLI::Range(1, 16));
+  add_number(app, "--lr", training.adam.learning_rate, "Learning rate", CLI::PositiveNumber);
+  add_number(app, "--warmup", training.adam.warmup_steps, "Steps to the full rate",
+             CLI::NonNegativeNumber);
   const std::map<std::string, LossKind> kinds = {
       {"kl", LossKind::kKl}, {"rkl", LossKind::kReverseKl}, {"lk", LossKind::kAcceptance}};
-  app.add_option("--loss", train.loss.kind,
+  app.add_option("--loss", training.loss.kind,
                  "kl: forward; rkl: reverse; lk: -log of the chance to be accepted")
       ->transform(CLI::CheckedTransformer(kinds).description(""))
       ->type_name("KIND")
       ->default_str("kl");
-  add("--draft-vocab", train.draft_vocab, "Tokens a new head has logits of", count);
-  app.add_flag("--freeze-output", train.freeze_output, "Keep the output matrix as it is");
-  add("--threads", command.threads, "Threads", CLI::Range(1, 1024));
-  add("--seed", train.seed, "Of a new head's weights", CLI::NonNegativeNumber);
-  add("--save-every", train.save_every, "Steps between saves", count);
-  add("--report-every", train.report_every, "Steps between lines", count);
+  add_number(app, "--draft-vocab", training.draft_vocab, "Tokens a new head has logits of", kCount);
+  app.add_flag("--freeze-output", training.freeze_output, "Keep the output matrix as it is");
+  add_number(app, "--threads", threads, "Threads", CLI::Range(1, 1024));
+  add_number(app, "--seed", training.seed, "Of all that is random", CLI::NonNegativeNumber);
+}
+
+void add_train(CLI::App& program, Command& command) {
+  CLI::App& app = *program.add_subcommand("train", "Train a head and write it as a folder");
+  TrainOptions& train = command.train;
+  add_folder(app, "--traces", train.traces, "Folder of records and their target")->required();
+  add_folder(app, "--out", train.out, "Folder of the head; what --resume reads lies beside it")
+      ->required();
+  app.add_flag("--resume", train.resume, "Go on from what the last run saved, if it saved any");
+  add_number(app, "--steps", train.steps,
+             "Most updates, resumed ones included; 0: what the epochs give",
+             CLI::NonNegativeNumber);
+  add_number(app, "--epochs", train.epochs, "Passes over the records", kCount);
+  add_training_options(app, train, command.threads);
+  add_number(app, "--save-every", train.save_every, "Steps between saves", kCount);
+  add_number(app, "--report-every", train.report_every, "Steps between lines", kCount);
   app.add_flag("--rate", command.rate, "Measure a matrix product and tell the share of its rate");
   app.add_flag("--json", command.json, "A JSON object per line");
+}
+
+void add_learn(CLI::App& program, Command& command) {
+  CLI::App& app =
+      *program.add_subcommand("learn", "Train on records while they come; serve --learn runs this");
+  LearnOptions& learn = command.learn;
+  LiveOptions& live = learn.live;
+  app.add_option("--ring", learn.ring, "Descriptor of the ring that records come through")
+      ->required()
+      ->type_name("FD");
+  add_folder(app, "--target", learn.target, "Folder of the target")->required();
+  add_folder(app, "--out", live.out, "Folder of the state and the candidates")->required();
+  add_training_options(app, live, command.threads);
+  add_number(app, "--cadence", live.cadence, "New records between candidates", kCount);
+  add_number(app, "--vocab-records", live.vocab_records, "Records that choose the first vocabulary",
+             kCount);
+  add_number(app, "--reuse", live.reuse, "Times that a record is trained on, on average",
+             CLI::Range(0.01, 1000.0));
+  add_number(app, "--fresh-share", live.fresh_share, "Share of a batch that is new",
+             CLI::Range(0.0, 1.0));
+  add_number(app, "--keep-bytes", live.keep_bytes, "Memory for records to train on", kCount);
+  app.add_flag("--idle", learn.is_idle, "Run only when nothing else wants the processors");
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -155,8 +198,8 @@ int parse_and_run(int argc, char** argv) {
   app.require_subcommand(1);
   app.formatter(std::make_shared<HelpFormat>());
   Command command;
-  CLI::App* train = app.add_subcommand("train", "Train a head and write it as a folder");
-  add_options(*train, command);
+  add_train(app, command);
+  add_learn(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help_or_version) {
@@ -165,7 +208,7 @@ int parse_and_run(int argc, char** argv) {
     app.exit(error);
     return kUsageError;
   }
-  return run_train(command);
+  return app.got_subcommand("train") ? run_train(command) : run_learn(command);
 }
 
 // Libraries may throw; the one place where that would end the process without a sentence.

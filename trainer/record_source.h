@@ -8,10 +8,11 @@
 
 namespace forerun {
 
-// Records that were passed over, and the first one's fault in a sentence.
+// Records that were passed over.
 struct RefusedRecords {
-  int64_t count = 0;
-  std::string first;
+  int64_t count = 0;     // that do not fit
+  std::string first;     // the first one's fault, in a sentence
+  int64_t held_out = 0;  // of conversations that are never trained on
 };
 
 // Where records to learn from come from, in an order that is the same every time.

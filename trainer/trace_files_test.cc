@@ -57,6 +57,18 @@ TEST(TraceFiles, RefusesRecordsOfOtherTargets) {
                                        "are 0123456789abcdef");
 }
 
+TEST(TraceFiles, LeavesOutWhatIsHeldOut) {
+  const TraceFolder folder;
+  const auto held_out = [](TraceHeader& h) { h.conversation = TraceFolder::kHeldOut; };
+  folder.write_records(
+      {folder.make_record(1, 9), folder.make_record(2, 9, held_out), folder.make_record(3, 9)});
+  const LearningTarget target = folder.target();
+  TraceFiles files = *TraceFiles::open(folder.path(), target);
+  EXPECT_EQ(first_tokens(files), (Tokens{1, 3}));
+  EXPECT_EQ(files.refused().count, 0);
+  EXPECT_EQ(files.refused().held_out, 1);
+}
+
 TEST(TraceFiles, LeavesOutWhatIsDamaged) {
   const TraceFolder folder;
   folder.write_records({folder.make_record(1, 9), folder.make_record(2, 9)});

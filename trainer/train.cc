@@ -1,16 +1,16 @@
 #include "train.h"
 
-#include <cmath>
 #include <filesystem>
 #include <optional>
 #include <utility>
 
-#include "base/clock.h"
 #include "batch.h"
 #include "draft_vocabulary.h"
 #include "head_files.h"
+#include "head_trainer.h"
 #include "learning_target.h"
 #include "trace_files.h"
+#include "training_begin.h"
 #include "training_state.h"
 
 namespace forerun {
@@ -27,6 +27,9 @@ Error nothing_to_learn(const TrainOptions& options, const RefusedRecords& refuse
   std::string sentence = options.traces + ": there is no record to learn from";
   if (refused.count > 0) {
     sentence += "; " + std::to_string(refused.count) + " refused, the first: " + refused.first;
+  }
+  if (refused.held_out > 0) {
+    sentence += "; " + std::to_string(refused.held_out) + " held out of training";
   }
   return Error{sentence};
 }
@@ -51,59 +54,11 @@ Result<TrainingState> begin_state(const TrainOptions& options, const LearningTar
   if (options.resume && std::filesystem::exists(state_path(options))) {
     return load_state(state_path(options), target, options.adam, options.freeze_output);
   }
-  if (!options.init.empty()) {
-    Result<StoredHead> stored = load_head(options.init, target);
-    if (!stored.ok()) return stored.error();
-    return TrainingState(std::move(stored->head), std::move(stored->vocabulary), options.adam,
-                         options.freeze_output);
-  }
+  if (!options.init.empty()) return begin_from_head(options.init, target, options);
   Result<DraftVocabulary> vocabulary = choose_vocabulary(options, target);
   if (!vocabulary.ok()) return vocabulary.error();
-  HeadSizes sizes = target.sizes;
-  sizes.draft_vocab_size = vocabulary->size();
-  Head head = make_head(sizes, vocabulary->rows_of(target.output), target.norm, options.seed);
-  return TrainingState(std::move(head), *std::move(vocabulary), options.adam,
-                       options.freeze_output);
+  return begin_new_head(*std::move(vocabulary), target, options);
 }
-
-// What a report tells, summed over its steps.
-class Tally {
- public:
-  explicit Tally(int steps) : sums_(static_cast<size_t>(steps)) {}
-
-  void add(const BatchLoss& loss, int64_t num_slots) {
-    for (size_t i = 0; i < sums_.size(); ++i) {
-      sums_[i].predictions += loss.steps[i].predictions;
-      sums_[i].hits += loss.steps[i].hits;
-    }
-    loss_ += loss.loss.item<double>();
-    flops_ += loss.flops;
-    slots_ += num_slots;
-    ++batches_;
-  }
-
-  int64_t batches() const { return batches_; }
-  TrainReport report() const {
-    const double seconds = std::max(now_seconds() - begin_, 1e-9);
-    TrainReport out;
-    out.loss = loss_ / static_cast<double>(batches_);
-    for (const StepTally& sum : sums_) {
-      out.accuracies.push_back(static_cast<double>(sum.hits) /
-                               static_cast<double>(std::max<int64_t>(sum.predictions, 1)));
-    }
-    out.tokens_per_second = static_cast<double>(slots_) / seconds;
-    out.flops_per_second = flops_ / seconds;
-    return out;
-  }
-
- private:
-  std::vector<StepTally> sums_;
-  double loss_ = 0.0;
-  double flops_ = 0.0;
-  int64_t slots_ = 0;
-  int64_t batches_ = 0;
-  double begin_ = now_seconds();
-};
 
 class Run {
  public:
@@ -111,8 +66,7 @@ class Run {
       const std::function<void(const TrainReport&)>& report)
       : options_(options),
         target_(target),
-        state_(std::move(state)),
-        matrices_{target.embedding, state_.vocabulary.rows_of(target.output).to(at::kFloat)},
+        trainer_(std::move(state), target),
         report_(report),
         tally_(options.loss.steps) {}
 
@@ -162,24 +116,14 @@ class Run {
   }
 
   Status learn(const std::vector<Example>& examples) {
-    const BatchLoss loss =
-        batch_loss(state_.head, matrices_, state_.vocabulary, make_batch(examples), options_.loss);
-    if (loss.counted() == 0) return {};
-    if (!update(loss.loss)) {
-      ++state_.progress.skipped;
-      return {};
-    }
+    const TrainStep step = trainer_.step(examples, options_.loss);
+    if (step.outcome == StepOutcome::kNotFinite) ++state_.progress.skipped;
+    if (step.outcome != StepOutcome::kDone) return {};
     int64_t slots = 0;
     for (const Example& example : examples) slots += example.tokens.size(0);
-    tally_.add(loss, slots);
+    tally_.add(step.loss, slots);
     if (tally_.batches() == options_.report_every) report();
     return state_.adam.num_steps % options_.save_every == 0 ? save() : Status();
-  }
-
-  bool update(const at::Tensor& loss) {
-    if (!std::isfinite(loss.item<double>())) return false;
-    loss.backward();
-    return state_.adam.step();
   }
 
   void report() {
@@ -188,7 +132,7 @@ class Run {
     report.skipped = state_.progress.skipped;
     report.refused = refused_.count;
     report_(report);
-    tally_ = Tally(options_.loss.steps);
+    tally_ = TrainTally(options_.loss.steps);
   }
 
   // The state first: a head is never of steps that a resumed run has not done.
@@ -206,21 +150,14 @@ class Run {
 
   const TrainOptions& options_;
   const LearningTarget& target_;
-  TrainingState state_;
-  TargetMatrices matrices_;
+  HeadTrainer trainer_;
+  TrainingState& state_ = trainer_.state;
   const std::function<void(const TrainReport&)>& report_;
   RefusedRecords refused_;
-  Tally tally_;
+  TrainTally tally_;
 };
 
 }  // namespace
-
-double TrainReport::acceptance_length() const {
-  double length = 1.0;
-  double chance = 1.0;
-  for (const double accuracy : accuracies) length += chance *= accuracy;
-  return length;
-}
 
 Result<TrainResult> train(const TrainOptions& options,
                           const std::function<void(const TrainReport&)>& report) {

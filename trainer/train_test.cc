@@ -146,6 +146,9 @@ TEST_F(Train, SaysWhatIsWrong) {
                          traces.path() +
                          ": a record is of weights 0000000000000001; the target's are "
                          "0123456789abcdef");
+  traces.write_records(
+      {traces.make_record(1, 9, [](TraceHeader& h) { h.conversation = TraceFolder::kHeldOut; })});
+  EXPECT_EQ(fault(), traces.path() + ": there is no record to learn from; 1 held out of training");
   // Prompts alone.
   traces.write_records({traces.make_record(1, 9, [](TraceHeader& h) { h.prompt_tokens = 9; })});
   EXPECT_EQ(fault(), traces.path() + ": there is no record to learn from");

@@ -66,6 +66,7 @@ std::vector<uint8_t> TraceFolder::make_record(
   while (std::ssize(tokens) <= num_tokens) tokens.push_back(next_token(tokens.back()));
   TraceHeader header;
   header.weights = kFingerprint;
+  header.conversation = kTrainedOn;
   header.num_tokens = num_tokens;
   header.prompt_tokens = num_tokens / 3;
   header.num_states = num_tokens - 1;

@@ -26,6 +26,9 @@ class TraceFolder final {
   static constexpr int64_t kVocabSize = 48;
   static constexpr int64_t kWidth = 32;
   static constexpr uint64_t kFingerprint = 0x0123456789abcdef;
+  // Conversations (online/gate.h): the one of records, and one that is held out.
+  static constexpr uint64_t kTrainedOn = 1;
+  static constexpr uint64_t kHeldOut = 0;
 
   TraceFolder();
   static int32_t next_token(int32_t token) { return (5 * token + 7) % kVocabSize; }

@@ -11,8 +11,10 @@
 namespace forerun {
 namespace {
 
-constexpr int64_t Progress::* kProgress[] = {&Progress::epochs, &Progress::records,
-                                             &Progress::skipped};
+constexpr int64_t Progress::* kProgress[] = {
+    &Progress::epochs,        &Progress::records,        &Progress::skipped,
+    &Progress::earlier_steps, &Progress::trained_tokens, &Progress::generation,
+    &Progress::last_record,   &Progress::told_record,    &Progress::new_records};
 
 // Of the moments of parameter `i`: the trained ones are the first of the table.
 std::string moment_name(const char* which, size_t i) {
@@ -97,6 +99,32 @@ TrainingState::TrainingState(Head initial, DraftVocabulary draft_vocabulary,
     : head(std::move(initial)),
       vocabulary(std::move(draft_vocabulary)),
       adam(trained(head, freeze_output), options) {}
+
+void change_vocabulary(TrainingState& state, DraftVocabulary next, const at::Tensor& output) {
+  CHECK(next.size() == state.vocabulary.size(), "the output matrix keeps its shape");
+  std::vector<int64_t> from;
+  std::vector<int64_t> to;
+  for (int64_t i = 0; i < next.size(); ++i) {
+    const int64_t old = state.vocabulary.draft_id(next.token_of()[static_cast<size_t>(i)]);
+    if (old < 0) continue;
+    from.push_back(old);
+    to.push_back(i);
+  }
+  const at::Tensor from_rows = at::tensor(from, at::kLong);
+  const at::Tensor to_rows = at::tensor(to, at::kLong);
+  const c10::NoGradGuard no_grad;
+  // In place, since the optimiser holds the same tensors.
+  const auto move_rows = [&](at::Tensor& matrix, at::Tensor moved) {
+    matrix.copy_(moved.index_copy_(0, to_rows, matrix.index_select(0, from_rows)));
+  };
+  move_rows(state.head.lm_head, next.rows_of(output).to(at::kFloat));
+  if (state.head.lm_head.requires_grad()) {
+    for (auto* moments : {&state.adam.first_moments, &state.adam.second_moments}) {
+      move_rows(moments->back(), at::zeros_like(moments->back()));
+    }
+  }
+  state.vocabulary = std::move(next);
+}
 
 Status save_state(const std::string& path, const TrainingState& state,
                   const LearningTarget& target) {

@@ -1,0 +1,111 @@
+#include "replay_buffer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <vector>
+
+namespace forerun {
+namespace {
+
+// Of `bytes`, which no record's parts but the tokens have.
+BufferedRecord make_buffered(int64_t ordinal, int64_t bytes = 800) {
+  Example example;
+  example.tokens = at::full({bytes / 8}, ordinal, at::kLong);
+  example.states = at::empty({0}, at::kBFloat16);
+  example.finals = at::empty({0}, at::kBFloat16);
+  return {ordinal, std::move(example)};
+}
+
+std::vector<int64_t> ordinals(const std::vector<BufferedRecord>& records) {
+  std::vector<int64_t> found;
+  for (const BufferedRecord& record : records) found.push_back(record.ordinal);
+  return found;
+}
+
+std::vector<int64_t> kept_by(const ReplayBuffer& buffer) {
+  return ordinals(buffer.draw(buffer.num_kept(), 0));
+}
+
+using Ordinals = std::vector<int64_t>;
+
+TEST(ReplayBuffer, TheOldestFreshOneGivesWay) {
+  ReplayBuffer buffer(/*most_fresh=*/3, /*most_bytes=*/1 << 20, /*seed=*/1);
+  for (int64_t i = 1; i <= 5; ++i) buffer.add(make_buffered(i));
+  EXPECT_EQ(buffer.num_fresh(), 3);
+  EXPECT_EQ(buffer.num_kept(), 2);
+  EXPECT_EQ(ordinals(buffer.take_fresh(2)), (Ordinals{3, 4}));
+  EXPECT_EQ(ordinals(buffer.take_fresh(2)), (Ordinals{5}));
+  EXPECT_EQ(buffer.num_fresh(), 0);
+  Ordinals kept = kept_by(buffer);
+  std::ranges::sort(kept);
+  EXPECT_EQ(kept, (Ordinals{1, 2}));
+}
+
+// How often each of 100 records, every other one four times as long, is among those kept.
+TEST(ReplayBuffer, KeepsEachRecordEquallyLikely) {
+  constexpr int kTries = 2000;
+  std::vector<int> counts(100);
+  int64_t total = 0;
+  for (int seed = 0; seed < kTries; ++seed) {
+    ReplayBuffer buffer(1, 25'000, static_cast<uint64_t>(seed));
+    for (int64_t i = 0; i < 100; ++i) buffer.keep(make_buffered(i, i % 2 == 0 ? 400 : 1600));
+    for (const int64_t ordinal : kept_by(buffer)) ++counts[static_cast<size_t>(ordinal)];
+    total += buffer.num_kept();
+  }
+  const double mean = static_cast<double>(total) / 100;
+  EXPECT_NEAR(mean / kTries, 0.25, 0.02);  // 25 of 1,000 bytes on average fit
+  // Five standard deviations; by place and by length.
+  for (const int count : counts) EXPECT_NEAR(count, mean, 5 * std::sqrt(0.25 * 0.75 * kTries));
+  const auto sum = [&](size_t begin, size_t step) {
+    double all = 0;
+    for (size_t i = begin; i < 100; i += step) all += counts[i];
+    return all;
+  };
+  // What is the first to find no room is a long one rather than a short one: one in 25 of those
+  // kept.
+  EXPECT_NEAR(sum(0, 2) / sum(1, 2), 1.0, 0.06);
+}
+
+TEST(ReplayBuffer, IsBoundedByBytes) {
+  ReplayBuffer buffer(1, 8000, 1);
+  for (int64_t i = 0; i < 1000; ++i) {
+    buffer.keep(make_buffered(i));
+    ASSERT_EQ(buffer.num_kept(), std::min<int64_t>(i + 1, 10)) << i;
+    if (i == 500) break;  // behind it almost all are turned away
+  }
+  ReplayBuffer small(1, 700, 1);
+  small.keep(make_buffered(1));
+  EXPECT_EQ(small.num_kept(), 0);
+}
+
+TEST(ReplayBuffer, DrawsDifferentOnesTheSameForTheSameNumber) {
+  ReplayBuffer buffer(1, 1 << 20, 1);
+  for (int64_t i = 0; i < 50; ++i) buffer.keep(make_buffered(i));
+  std::set<int64_t> drawn;
+  for (uint64_t number = 0; number < 40; ++number) {
+    const Ordinals one = ordinals(buffer.draw(8, number));
+    EXPECT_EQ(one, ordinals(buffer.draw(8, number)));
+    EXPECT_EQ(std::set<int64_t>(one.begin(), one.end()).size(), 8u);
+    drawn.insert(one.begin(), one.end());
+  }
+  EXPECT_EQ(drawn.size(), 50u);
+  EXPECT_NE(ordinals(buffer.draw(8, 1)), ordinals(buffer.draw(8, 2)));
+  EXPECT_EQ(std::ssize(buffer.draw(80, 1)), 50);
+}
+
+TEST(ReplayBuffer, Forgets) {
+  ReplayBuffer buffer(1, 8000, 1);
+  for (int64_t i = 0; i < 10; ++i) buffer.keep(make_buffered(i));
+  buffer.forget(4);
+  buffer.forget(4);
+  EXPECT_EQ(buffer.num_kept(), 9);
+  EXPECT_EQ(std::ranges::count(kept_by(buffer), 4), 0);
+  buffer.keep(make_buffered(10));  // there is room again
+  EXPECT_EQ(buffer.num_kept(), 10);
+}
+
+}  // namespace
+}  // namespace forerun
