@@ -9,12 +9,14 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <optional>
 #include <system_error>
 
 #include "base/hex.h"
 #include "base/mapped_file.h"
+#include "formats/eagle3_checkpoint.h"
 #include "formats/json_members.h"
 #include "formats/quote.h"
 #include "formats/small_json_file.h"
@@ -43,9 +45,12 @@ std::optional<T> parse_number(std::string_view text, int base = 10) {
   return is_whole ? std::optional(value) : std::nullopt;
 }
 
-bool is_file(const std::string& path) {
+// Hubs' caches lay links to files; what is moved into the store must be the file itself.
+bool is_file(const std::string& path, bool or_link = false) {
   std::error_code ignored;
-  return fs::symlink_status(path, ignored).type() == fs::file_type::regular;
+  const fs::file_status status =
+      or_link ? fs::status(path, ignored) : fs::symlink_status(path, ignored);
+  return status.type() == fs::file_type::regular;
 }
 
 Status make_folder(const std::string& path) {
@@ -106,6 +111,16 @@ Result<HeadEntry> read_entry(const std::string& path) {
     entry.traffic.push_back(value.get<float>());
   });
   if (!status.ok()) return status.error();
+  return entry;
+}
+
+// Of a head that no store has exported, for the target of these weights.
+Result<HeadEntry> entry_of_checkpoint(const std::string& folder, uint64_t weights) {
+  const Result<Eagle3Checkpoint> checkpoint = Eagle3Checkpoint::open(folder);
+  if (!checkpoint.ok()) return checkpoint.error();
+  HeadEntry entry;
+  entry.created_s = std::time(nullptr);
+  entry.weights = weights;
   return entry;
 }
 
@@ -209,13 +224,15 @@ Result<HeadEntry> HeadStore::entry(int64_t version) const {
     return Error{folder + "/" + kEntryFile + " is that of version " +
                  std::to_string(entry->version)};
   }
-  if (Status status = check(folder, *entry); !status.ok()) return status.error();
+  if (Status status = check(folder, *entry, Transfer::kMove); !status.ok()) return status.error();
   return entry;
 }
 
-Status HeadStore::check(const std::string& folder, const HeadEntry& entry) const {
+Status HeadStore::check(const std::string& folder, const HeadEntry& entry,
+                        Transfer transfer) const {
   for (const char* name : kHeadFiles) {
-    if (!is_file(folder + "/" + name)) return Error{folder + " has no file " + name};
+    const bool is_there = is_file(folder + "/" + name, /*or_link=*/transfer == Transfer::kCopy);
+    if (!is_there) return Error{folder + " has no file " + name};
   }
   if (entry.weights != weights_) {
     return Error{"the head in " + folder + " was trained for the weights " + hex(entry.weights) +
@@ -262,14 +279,16 @@ Result<int64_t> HeadStore::publish(const std::string& folder, HeadEntry entry) {
 }
 
 Result<int64_t> HeadStore::import_head(const std::string& folder) {
-  Result<HeadEntry> entry = read_entry(folder + "/" + kEntryFile);
+  const bool is_exported = is_file(folder + "/" + kEntryFile, /*or_link=*/true);
+  Result<HeadEntry> entry =
+      is_exported ? read_entry(folder + "/" + kEntryFile) : entry_of_checkpoint(folder, weights_);
   if (!entry.ok()) return entry.error();
   entry->parent = 0;  // a version of another store
   return add(folder, std::move(*entry), Transfer::kCopy);
 }
 
 Result<int64_t> HeadStore::add(const std::string& folder, HeadEntry entry, Transfer transfer) {
-  if (Status status = check(folder, entry); !status.ok()) return status.error();
+  if (Status status = check(folder, entry, transfer); !status.ok()) return status.error();
   if (Status status = check_numbers(entry); !status.ok()) return status.error();
   const Result<std::vector<int64_t>> taken = versions();
   if (!taken.ok()) return taken.error();

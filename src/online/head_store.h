@@ -45,6 +45,8 @@ class HeadStore final {
   // Makes the folders where there are none. `weights`: the target's fingerprint.
   static Result<HeadStore> open(const std::string& folder, uint64_t weights);
 
+  uint64_t weights() const { return weights_; }
+
   // Of all heads that are whole and for this target, by version.
   Result<std::vector<HeadEntry>> list() const;
   // An Error says why there is no such head.
@@ -63,7 +65,8 @@ class HeadStore final {
   // system they are copied) and the folder goes. The version is the store's to give; it is
   // returned.
   Result<int64_t> publish(const std::string& folder, HeadEntry entry);
-  // Copies a head in that another store exported: under a new version, without a parent.
+  // Copies a head in under a new version, without a parent: one that another store exported, or any
+  // EAGLE-3 checkpoint, of which nothing is known but that it can be read.
   Result<int64_t> import_head(const std::string& folder);
   // Copies a head, with its head.json, to a folder that is not there yet.
   Status export_head(int64_t version, const std::string& folder) const;
@@ -84,7 +87,7 @@ class HeadStore final {
   Status make_folders() const;
   Status lock_and_sweep();
   Result<std::vector<int64_t>> versions() const;
-  Status check(const std::string& folder, const HeadEntry& entry) const;
+  Status check(const std::string& folder, const HeadEntry& entry, Transfer transfer) const;
   Result<int64_t> add(const std::string& folder, HeadEntry entry, Transfer transfer);
   Status remove(int64_t version);
   std::string heads_folder() const { return folder_ + "/heads"; }

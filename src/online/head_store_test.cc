@@ -12,6 +12,7 @@
 #include <iterator>
 #include <limits>
 
+#include "formats/safetensors_writer.h"
 #include "formats/temporary_folder.h"
 
 namespace forerun {
@@ -266,7 +267,53 @@ TEST(HeadStore, CopiesHeadsOutAndIn) {
   EXPECT_TRUE(fs::exists(folder.file("out/head.json")));
   Result<HeadStore> foreign = HeadStore::open(folder.file("foreign"), kWeights + 1);
   EXPECT_FAULT(foreign->import_head(folder.file("out")), "was trained for the weights");
-  EXPECT_FAULT(other.import_head(folder.file("none")), "none/head.json");
+  EXPECT_FAULT(other.import_head(folder.file("none")), "none has no weights");
+}
+
+// As other programs' trainers leave one.
+std::string make_checkpoint(const TemporaryFolder& folder, const Json& changes = Json::object()) {
+  fs::create_directory(folder.file("checkpoint"));
+  Json config = {{"hidden_size", 4}, {"vocab_size", 8}, {"draft_vocab_size", 8}};
+  config.update(changes);
+  folder.write("checkpoint/config.json", config.dump());
+  SafetensorsWriter writer;
+  writer.add_f32_tensor("fc.weight", {4, 12}, std::vector<float>(48));
+  EXPECT_TRUE(writer.write(folder.file("checkpoint/model.safetensors")).ok());
+  return folder.file("checkpoint");
+}
+
+TEST(HeadStore, CopiesAnyCheckpointIn) {
+  const TemporaryFolder folder;
+  HeadStore store = open_store(folder);
+  publish(folder, store);
+  const std::string checkpoint = make_checkpoint(folder);
+  const Result<int64_t> version = store.import_head(checkpoint);
+  ASSERT_EQ(fault(version), "");
+  EXPECT_EQ(*version, 2);
+  const HeadEntry entry = *store.entry(2);
+  EXPECT_EQ(entry.parent, 0);
+  EXPECT_EQ(entry.weights, kWeights);
+  EXPECT_EQ(entry.trained_tokens, 0);
+  EXPECT_GT(entry.created_s, 1'700'000'000);
+  EXPECT_EQ(read_file(store.head_folder(2) + "/model.safetensors"),
+            read_file(checkpoint + "/model.safetensors"));
+  EXPECT_FALSE(fs::exists(checkpoint + "/head.json"));
+
+  // As hubs' caches keep it.
+  fs::rename(checkpoint + "/model.safetensors", folder.file("blob"));
+  fs::create_symlink(folder.file("blob"), checkpoint + "/model.safetensors");
+  EXPECT_EQ(fault(store.import_head(checkpoint)), "");
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(store.head_folder(3) + "/model.safetensors")));
+}
+
+TEST(HeadStore, TakesNoCheckpointThatCannotBeRead) {
+  const TemporaryFolder folder;
+  HeadStore store = open_store(folder);
+  const std::string other = make_checkpoint(folder, {{"num_hidden_layers", 2}});
+  EXPECT_FAULT(store.import_head(other), "num_hidden_layers is 2");
+  folder.write("checkpoint/model.safetensors", "weights");
+  EXPECT_FAULT(store.import_head(other), "model.safetensors");
+  EXPECT_EQ(listed(store), Versions{});
 }
 
 TEST(HeadStore, KeepsALogOfEvents) {

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/version.h"
 #include "server/engine_figures.h"
+#include "server/learning_figures.h"
 #include "server/process_figures.h"
 
 namespace forerun {
@@ -154,6 +155,8 @@ struct Metrics::State {
   LastMinute recent_inter_token;
   std::atomic<int64_t> requests_finished = 0;
   mutable EngineFigures engine_figures{prefix, labels};
+  mutable LearningFigures learning_figures;
+  const Learning* learning = nullptr;  // null: nothing learns
 };
 
 Metrics::Metrics(const std::string& prefix, const std::string& model_name, const BuildInfo& build)
@@ -192,11 +195,18 @@ int64_t Metrics::requests_finished() const {
   return state_->requests_finished;
 }
 
+void Metrics::add_learning(const Learning& learning) {
+  state_->learning = &learning;
+}
+
 std::string Metrics::scrape(const EngineThread::Snapshot& snapshot) const {
   std::vector<prometheus::MetricFamily> families = state_->engine_figures.read(snapshot);
-  for (auto more : {state_->registry.Collect(), process_figures()}) {
+  const auto add = [&](std::vector<prometheus::MetricFamily> more) {
     std::move(more.begin(), more.end(), std::back_inserter(families));
-  }
+  };
+  add(state_->registry.Collect());
+  add(process_figures());
+  if (state_->learning != nullptr) add(state_->learning_figures.read(state_->learning->status()));
   return serialize(std::move(families));
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "online/learning.h"
 #include "server/engine_thread.h"
 #include "server/sliding_percentiles.h"
 
@@ -42,6 +43,10 @@ class Metrics final {
   void count_http(const std::string& method, const std::string& route, int status);
 
   int64_t requests_finished() const;
+
+  // From now on what is scraped has the figures of a loop that learns; outlives this. Before
+  // serving.
+  void add_learning(const Learning& learning);
 
   // The text format, 0.0.4. What counts up never goes down, whatever the snapshot says.
   std::string scrape(const EngineThread::Snapshot& snapshot) const;

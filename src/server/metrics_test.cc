@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <set>
 #include <string>
 
 #include "server/exposition.h"
+#include "server/learning_fixture.h"
 
 namespace forerun {
 namespace {
@@ -150,6 +152,64 @@ TEST(Metrics, AFinishedRequestIsInEveryHistogramWhoseTimeIsKnown) {
   EXPECT_EQ(exposition.value("vllm:time_to_first_token_seconds_bucket", {{"le", "0.75"}}), 1.0);
   EXPECT_EQ(exposition.value("vllm:request_prompt_tokens_sum"), 24.0);
   EXPECT_EQ(metrics.first_token_percentiles().count, 1);
+}
+
+TEST(Metrics, TellOfTheLoopThatLearnsWhereThereIsOne) {
+  Metrics metrics("vllm", "tiny");
+  EXPECT_FALSE(scrape(metrics).families.contains("forerun_head_version"));
+  FakeLearning learning;
+  learning.told = {.trainer_up = true,
+                   .trainer_starts = 2,
+                   .trainer_step = 150,
+                   .trainer_step_seconds = 0.25,
+                   .trainer_loss = 1.5,
+                   .trained_tokens = 4000,
+                   .records = {10, 1, 2, 3, 4},
+                   .capture_rate = 0.5,
+                   .head_version = 3,
+                   .acceptance_length = 1.74,
+                   .estimated_speedup = 1.3,
+                   .verdicts = {5, 6, 7},
+                   .swaps = {8, 4, 3, 1},
+                   .swap_seconds = 0.002,
+                   .alarms = 9};
+  metrics.add_learning(learning);
+  const Exposition exposition = scrape(metrics);
+  const std::map<std::string, double> values = {{"forerun_head_version", 3},
+                                                {"forerun_swap_seconds", 0.002},
+                                                {"forerun_capture_rate", 0.5},
+                                                {"forerun_trainer_up", 1},
+                                                {"forerun_trainer_step_seconds", 0.25},
+                                                {"forerun_trainer_loss", 1.5},
+                                                {"forerun_trainer_steps_total", 150},
+                                                {"forerun_trainer_starts_total", 2},
+                                                {"forerun_trained_tokens_total", 4000},
+                                                {"forerun_drift_alarms_total", 9},
+                                                {"forerun_estimated_speedup", 1.3},
+                                                {"forerun_replayed_acceptance_length", 1.74}};
+  for (const auto& [name, value] : values) {
+    EXPECT_EQ(exposition.value(name), value) << name;
+    EXPECT_EQ(exposition.families.at(name).type, name.ends_with("_total") ? "counter" : "gauge");
+  }
+  const auto by_label = [&](const std::string& name, const std::string& label,
+                            const std::map<std::string, double>& expected) {
+    EXPECT_EQ(exposition.families.at(name).samples.size(), expected.size()) << name;
+    for (const auto& [value, count] : expected) {
+      EXPECT_EQ(exposition.value(name, {{label, value}}), count) << name << " " << value;
+    }
+  };
+  by_label("forerun_swaps_total", "result",
+           {{"made", 8}, {"kept", 4}, {"rolled_back", 3}, {"recalled", 1}});
+  by_label("forerun_gate_decisions_total", "verdict",
+           {{"passed", 5}, {"failed", 6}, {"refused", 7}});
+  by_label("forerun_trace_records_total", "state",
+           {{"kept", 10}, {"dropped", 1}, {"opted_out", 2}, {"left_out", 3}, {"held_out", 4}});
+
+  learning.told = {};
+  const Exposition later = scrape(metrics);
+  EXPECT_EQ(later.value("forerun_trained_tokens_total"), 4000.0);
+  EXPECT_EQ(later.value("forerun_swaps_total", {{"result", "made"}}), 8.0);
+  EXPECT_EQ(later.value("forerun_head_version"), 0.0);
 }
 
 TEST(Metrics, LatenciesBetweenTokens) {

@@ -6,7 +6,7 @@
 namespace forerun {
 namespace {
 
-// What the {name} at a pattern's end stands for, by its name; nullopt where the path is another.
+// What a pattern's {name} stands for, by its name; nullopt where the path is another.
 std::optional<std::map<std::string, std::string>> match_pattern(std::string_view pattern,
                                                                 std::string_view path) {
   std::map<std::string, std::string> parameters;
@@ -15,11 +15,16 @@ std::optional<std::map<std::string, std::string>> match_pattern(std::string_view
     if (pattern != path) return std::nullopt;
     return parameters;
   }
-  if (path.size() <= brace || path.substr(0, brace) != pattern.substr(0, brace)) {
+  const size_t end = pattern.find('}');
+  const std::string_view before = pattern.substr(0, brace);
+  const std::string_view after = pattern.substr(end + 1);
+  if (path.size() <= before.size() + after.size() || !path.starts_with(before) ||
+      !path.ends_with(after)) {
     return std::nullopt;
   }
-  const std::string_view name = pattern.substr(brace + 1, pattern.find('}') - brace - 1);
-  parameters.emplace(name, path.substr(brace));
+  const std::string_view value = path.substr(brace, path.size() - before.size() - after.size());
+  if (!after.empty() && value.find('/') != std::string_view::npos) return std::nullopt;
+  parameters.emplace(pattern.substr(brace + 1, end - brace - 1), value);
   return parameters;
 }
 

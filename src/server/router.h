@@ -19,8 +19,9 @@ enum class Access : uint8_t {
 };
 
 struct Route {
-  std::string method;   // GET also answers HEAD
-  std::string pattern;  // "/v1/models/{id}": {name} takes one or more segments at the end of a path
+  std::string method;  // GET also answers HEAD
+  // "/v1/models/{id}": one {name} takes a segment of the path, at its end one or more.
+  std::string pattern;
   Access access = Access::kUser;
   Handler handle;
 };

@@ -29,6 +29,18 @@ TEST(Router, LetsAParameterTakeSeveralSegments) {
   EXPECT_EQ(table.match("GET", "/v1/models/").route, nullptr);
 }
 
+TEST(Router, LetsAParameterInTheMidstTakeOneSegment) {
+  Router table = router();
+  table.add({"POST", "/v1/models/{id}/load", Access::kAdmin, {}});
+  const Router::Match match = table.match("POST", "/v1/models/name/load");
+  EXPECT_EQ(match.route, &table.routes()[4]);
+  EXPECT_EQ(match.path_parameters.at("id"), "name");
+  for (const char* path : {"/v1/models/org/name/load", "/v1/models//load", "/v1/models/load",
+                           "/v1/models/name/load/x", "/v1/models/nameload"}) {
+    EXPECT_EQ(table.match("POST", path).route, nullptr) << path;
+  }
+}
+
 TEST(Router, PrefersAPatternWithoutParameter) {
   const Router table = router();
   EXPECT_EQ(table.match("GET", "/v1/models/active").route, &table.routes()[2]);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "server/kv_use.h"
+#include "server/learning_status.h"
 
 namespace forerun {
 namespace {
@@ -57,6 +58,14 @@ std::string latency_text(const char* what, const Percentiles& latency) {
   if (latency.count == 0) return "";
   return print(", %s %s (p99 %s)", what, duration_text(latency.p50).c_str(),
                duration_text(latency.p99).c_str());
+}
+
+std::string learning_text(const LearningStatus& learning) {
+  const auto version = static_cast<long long>(learning.head_version);
+  const std::string head = version == 0 ? ", no head"
+                                        : print(", head %lld, replayed %.2f tokens a round",
+                                                version, learning.acceptance_length);
+  return head + ", starved: " + std::string(starved_name(learning.starved));
 }
 
 }  // namespace
@@ -129,6 +138,7 @@ std::optional<std::string> ServerStatistics::next_line() {
   if (rates.prefix_hits) line += print(", prefix hits %.0f %%", 100.0 * *rates.prefix_hits);
   line += latency_text("first token", metrics_.first_token_percentiles());
   line += latency_text("between tokens", metrics_.inter_token_percentiles());
+  if (learning_ != nullptr) line += learning_text(learning_->status());
   return line;
 }
 
@@ -157,6 +167,7 @@ Json ServerStatistics::json() const {
             {"prefix_queries", last.prefix_queries},
             {"prefix_hits", last.prefix_hits},
             {"preemptions", last.preemptions}}},
+          {"learning", learning_ == nullptr ? Json() : learning_json(learning_->status())},
           {"history", history()}};
 }
 

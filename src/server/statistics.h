@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "online/learning.h"
 #include "server/engine_thread.h"
 #include "server/metrics.h"
 
@@ -35,6 +36,9 @@ class ServerStatistics final {
   // Borrows the metrics.
   explicit ServerStatistics(const Metrics& metrics) : metrics_(metrics) {}
 
+  // From now on a loop that learns is told of, too; outlives this.
+  void add_learning(const Learning& learning) { learning_ = &learning; }
+
   // To be called once a second. `now` in seconds.
   void sample(const EngineThread::Snapshot& snapshot, ServerState state, double now);
 
@@ -43,7 +47,8 @@ class ServerStatistics final {
 
   // A line for people about the time since it was asked for last; none when nothing happened:
   //   "120.0 tok/s prompt, 345.6 tok/s generated, 3 running, 1 waiting, KV 12 %, prefix hits 80 %,
-  //    first token 45 ms (p99 120 ms), between tokens 9.1 ms (p99 14 ms)"
+  //    first token 45 ms (p99 120 ms), between tokens 9.1 ms (p99 14 ms), head 3, replayed 1.74
+  //    tokens a round, starved: nobody"
   std::optional<std::string> next_line();
 
   // The part of GET /forerun/statistics that changes (docs/monitoring.md has the whole).
@@ -68,7 +73,8 @@ class ServerStatistics final {
   Json history() const;
 
   const Metrics& metrics_;
-  std::deque<Sample> samples_;  // five minutes of them, the newest last
+  const Learning* learning_ = nullptr;  // null: nothing learns
+  std::deque<Sample> samples_;          // five minutes of them, the newest last
   std::optional<Sample> line_since_;
   double started_ = 0.0;
   double state_since_ = 0.0;

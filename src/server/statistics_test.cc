@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "server/learning_fixture.h"
+
 namespace forerun {
 namespace {
 
@@ -117,6 +119,25 @@ TEST_F(ServerStatisticsTest, ALineForWhatHappenedAndNoneForNothing) {
   EXPECT_NE(statistics_.next_line().value().find(", between tokens 9."), std::string::npos);
   statistics_.sample(snapshot, ServerState::kReady, 1040.0);
   EXPECT_FALSE(statistics_.next_line());
+}
+
+TEST_F(ServerStatisticsTest, TellsHowLearningGoesWhereSomethingLearns) {
+  sample(0, 10);
+  EXPECT_TRUE(statistics_.json()["learning"].is_null());
+  EXPECT_EQ(statistics_.next_line().value().find("head"), std::string::npos);
+
+  FakeLearning learning;
+  learning.told.head_version = 3;
+  statistics_.add_learning(learning);
+  EXPECT_EQ(statistics_.json()["learning"]["head_version"], 3);
+  sample(10, 20);
+  const std::string line = statistics_.next_line().value();
+  EXPECT_TRUE(line.ends_with(", head 3, replayed 1.74 tokens a round, starved: nobody")) << line;
+  learning.told.head_version = 0;
+  learning.told.starved = Starved::kTraffic;
+  sample(20, 30);
+  EXPECT_TRUE(statistics_.next_line().value().ends_with(", no head, starved: traffic"));
+  EXPECT_EQ(starved_name(Starved::kLearning), "learning");
 }
 
 }  // namespace

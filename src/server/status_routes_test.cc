@@ -140,7 +140,7 @@ TEST_F(StatusRoutesTest, StatisticsNeedAKeyAndTellWhatIsRunning) {
   for (const auto& [name, value] : json->items()) names.insert(name);
   EXPECT_EQ(names, (std::set<std::string>{"model", "isa", "fingerprint", "context_length",
                                           "version", "state", "state_seconds", "uptime_seconds",
-                                          "now", "latency", "totals", "history"}));
+                                          "now", "latency", "totals", "learning", "history"}));
 }
 
 TEST_F(StatusRoutesTest, MetricsNeedAKeyAndAreReadWhenAskedFor) {

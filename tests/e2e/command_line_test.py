@@ -40,6 +40,8 @@ class CommandLine(forerun.TestCase):
         commands = [["inspect"], ["pull"], ["generate"], ["chat"], ["embed"], ["isa"], ["tokenize"],
                     ["serve"]]
         commands += [["bench", bench] for bench in ("engine", "perplexity", "score")]
+        commands += [["heads"], *(["heads", name] for name in
+                                  ("list", "show", "activate", "rollback", "export", "import"))]
         for arguments in (["--help"], *([*command, "-h"] for command in commands)):
             result = run(*arguments)
             self.assertEqual(result.returncode, 0)

@@ -31,6 +31,7 @@ def some_statistics():
                     "inter_token": {"p50": 0.00731, "p90": 0.0124, "p99": 0.0381, "count": 19311}},
         "totals": {"requests": 4120, "prompt_tokens": 812345, "generation_tokens": 1234567,
                    "prefix_queries": 812345, "prefix_hits": 560000, "preemptions": 2},
+        "learning": some_learning(),
         "history": {"seconds_ago": [float(s) for s in seconds],
                     "prompt_tokens_per_second": prompt, "generation_tokens_per_second": generation,
                     "running": [8] * 300, "waiting": [3] * 300, "kv_use": [0.384] * 300},
@@ -45,6 +46,38 @@ def some_drafts():
             "by_source": {"history": {"draft_tokens": 5000, "accepted_tokens": 2600},
                           "prediction": {"draft_tokens": 2000, "accepted_tokens": 1800}},
             "drafting_share": 0.001, "mispredicted_share": 0.06}
+
+
+def some_learning():
+    """In the shape of GET /forerun/learning."""
+    return {"enabled": True, "starved": "nobody", "trainer_up": True, "trainer_starts": 1,
+            "trainer_step": 1250, "trainer_step_seconds": 0.412, "trainer_loss": 2.137,
+            "trainer_acceptance_length": 1.69, "trained_tokens": 812000,
+            "records": {"kept": 5321, "dropped": 0, "opted_out": 12, "left_out": 0, "held_out": 660},
+            "capture_rate": 1.0, "head_version": 3, "vocabulary": 1, "acceptance_length": 1.74,
+            "estimated_speedup": 1.31,
+            "verdicts": {"passed": 2, "failed": 1, "refused": 0},
+            "swaps": {"made": 3, "kept": 1, "rolled_back": 0, "recalled": 0}, "swap_seconds": 0.0007,
+            "alarms": 1}
+
+
+def some_events():
+    """In the shape of GET /forerun/events?format=json: of the last two hours."""
+    def verdict(ago, step, mean, bound, lengths, reason):
+        return {"kind": "verdict", "time": time.time() - ago, "step": step, "mean": mean, "bound": bound,
+                "alpha": 0.025, "conversations": 96, "passed": bound > 0.005, "reason": reason,
+                "acceptance_length": lengths[1], "incumbent_acceptance_length": lengths[0]}
+
+    def activated(ago, version, why):
+        return {"kind": "activated", "time": time.time() - ago, "version": version,
+                "previous": version - 1, "why": why, "microseconds": 700}
+    return [{"kind": "trainer", "time": time.time() - 7290, "state": "started"},
+            verdict(7210, 200, 0.0953, 0.0488, (1.0, 1.42), "it is faster"), activated(7205, 1, "gate"),
+            verdict(5400, 500, -0.0202, -0.0305, (1.41, 1.4), "it is not faster for sure"),
+            verdict(3600, 800, 0.0411, 0.0119, (1.42, 1.6), "it is faster"), activated(3595, 2, "gate"),
+            {"kind": "drift", "time": time.time() - 1800, "of": "traffic", "before": 0.45, "after": 0.3,
+             "conversations": 80},
+            activated(600, 3, "user")]
 
 
 def no_drafts():
@@ -94,6 +127,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/forerun/statistics":
             if self.is_let_in():
                 self.reply(200, self.server.fake.statistics)
+            return
+        if self.path.startswith("/forerun/events?"):
+            if self.is_let_in():
+                self.server.fake.queries.append(self.path)
+                self.reply(200, self.server.fake.events)
             return
         if self.path == "/forerun/speculation":
             if self.is_let_in():
@@ -150,6 +188,8 @@ class FakeServer:
         self.key = ""
         self.statistics = some_statistics()
         self.drafts = some_drafts()
+        self.events = some_events()
+        self.queries = []        # for events
         self.deltas = [("content", "Hello"), ("content", " there.")]
         self.delay = 0.01
         self.finish_reason = "stop"

@@ -142,6 +142,55 @@ class PageTest(unittest.TestCase):
         self.server.drafts = no_drafts()
         expect(page.locator("#drafts")).to_be_hidden()
 
+    def test_learning(self):
+        page = self.open()
+        panel = page.get_by_role("region", name="Learning")
+        expect(panel.locator("#learning-state")).to_have_text("the trainer runs")
+        expect(panel.locator("#head-version")).to_have_text("3")
+        expect(panel.locator("#head-speedup")).to_have_text("1.31 ×")
+        expect(panel.locator("#starved")).to_have_text("nobody")
+        expect(panel.locator("#records-kept")).to_have_text("5,321")
+        expect(panel.locator("#trainer-step")).to_have_text("1,250")
+        expect(panel.locator("#trainer-loss")).to_have_text("2.14")
+        expect(panel.locator("#trainer-seconds")).to_have_text("412 ms")
+        expect(page.locator("#acceptance-chart .value")).to_have_text("1.74")
+        expect(page.locator("#acceptance-chart svg")).to_have_attribute(
+            "aria-label", "Replayed: 1.74 tokens a round now; at most 1.74 in the last 2 h 0 min. "
+            "Moments marked: 4.")
+        # Incumbents at three verdicts, two swaps by the gate, and now.
+        self.assertEqual(page.locator("#acceptance-chart .line").get_attribute("d").count(","), 6)
+        titles = ["head 1 drafts", "head 2 drafts", "the traffic has moved", "head 3 drafts, as asked"]
+        self.assertEqual(page.locator("#acceptance-chart .moment title").all_text_contents(), titles)
+        expect(page.locator("#acceptance-chart .moment.alarm")).to_have_count(1)
+        expect(panel.get_by_label("Swaps and alarms").locator("li")).to_have_text(
+            ["10 min ago: head 3 drafts, as asked", "30 min ago: the traffic has moved",
+             "59 min ago: head 2 drafts", "2 h 0 min ago: head 1 drafts"])
+        expect(page.locator("#verdicts tbody tr")).to_have_text(
+            ["1 h 0 min ago80096+4.2 %+1.2 %passed",
+             "1 h 30 min ago50096−2.0 %−3.0 %it is not faster for sure",
+             "2 h 0 min ago20096+10.0 %+5.0 %passed"])
+        self.assertEqual(self.server.queries, ["/forerun/events?format=json&last=1000"])
+        panel.scroll_into_view_if_needed()
+        box = page.locator("#acceptance-chart svg").bounding_box()
+        line = page.locator("#acceptance-chart .moment").nth(1)
+        page.mouse.move(box["x"] + float(line.get_attribute("x1")), box["y"] + 50)
+        expect(page.locator("#acceptance-chart .value")).to_have_text("59 min ago, head 2 drafts: 1.60")
+        self.shot(page, "learning")
+
+    def test_learning_that_has_just_begun_or_is_not_there(self):
+        learning = self.server.statistics["learning"]
+        learning.update(head_version=0, trainer_up=False, acceptance_length=1.0, starved="traffic")
+        self.server.events = []
+        page = self.open(scheme="dark")
+        expect(page.locator("#head-version")).to_have_text("none")
+        expect(page.locator("#learning-state")).to_have_text("no trainer runs")
+        expect(page.locator("#acceptance-chart .value")).to_have_text("1.00")
+        expect(page.locator("#verdicts")).to_be_hidden()
+        learning["enabled"] = False
+        expect(page.locator("#learning-state")).to_have_text("stopped")
+        self.server.statistics["learning"] = None
+        expect(page.locator("#learning")).to_be_hidden()
+
     def test_follows_the_server(self):
         page = self.open()
         expect(page.locator("#running")).to_have_text("8")
@@ -318,7 +367,11 @@ class PageTest(unittest.TestCase):
         self.server.deltas = LONG_ANSWER
         page = self.open(width=360, height=780, scheme="light", has_touch=True, is_mobile=True)
         expect(page.locator("#running")).to_have_text("8")
+        expect(page.locator("#verdicts tbody tr")).to_have_count(3)
         self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 360)
+        for panel in page.locator(".panel").all():  # nothing is cut off
+            if panel.is_visible():
+                self.assertLessEqual(panel.evaluate("(e) => e.scrollWidth - e.clientWidth"), 0)
         self.shot(page, "phone")
         self.ask(page)
         expect(page.locator(".message.assistant .note")).to_have_count(1)

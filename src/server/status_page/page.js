@@ -1,47 +1,18 @@
 // The status: asks for the statistics once a second and shows them.
 
-import {Chart, rate} from './chart.js';
+import {Chart} from './chart.js';
 import {startChat} from './chat.js';
+import {at, count, element, latency, percent, rate, show, showBar, span, tableRow} from './figures.js';
+import {showLearning} from './learning.js';
 import {call} from './server.js';
 
 const PERIOD_MS = 1000;
-const at = (id) => document.getElementById(id);
-const whole = new Intl.NumberFormat('en');
 
 const charts = {
   generation: new Chart(at('generation-chart'), 'Generated'),
   prompt: new Chart(at('prompt-chart'), 'Prompts'),
 };
 let model = '';
-
-// "9.1 ms", "120 ms", "2.45 s"
-function latency(seconds) {
-  if (seconds === null) return '–';
-  const ms = 1000 * seconds;
-  if (ms >= 1000) return `${seconds.toFixed(2)} s`;
-  return `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
-}
-
-// "12 s", "5 min", "3 h 12 min", "2 d 4 h"
-function span(seconds) {
-  if (seconds < 60) return `${Math.floor(seconds)} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min`;
-  const hours = Math.floor(minutes / 60);
-  if (hours < 24) return `${hours} h ${minutes % 60} min`;
-  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
-}
-
-const percent = (fraction) => (fraction === null ? '–' : `${(100 * fraction).toFixed(1)} %`);
-
-function show(id, text) {
-  const element = at(id);
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function showBar(id, fraction) {
-  at(id).style.width = `${100 * Math.min(1, fraction ?? 0)}%`;
-}
 
 function showState(state, text) {
   at('state').dataset.state = state;
@@ -50,8 +21,8 @@ function showState(state, text) {
 
 function showRow(id, percentiles) {
   const cells = at(id).querySelectorAll('td');
-  const {p50, p90, p99, count} = percentiles;
-  [latency(p50), latency(p90), latency(p99), whole.format(count)].forEach((text, i) => {
+  const {p50, p90, p99} = percentiles;
+  [latency(p50), latency(p90), latency(p99), count(percentiles.count)].forEach((text, i) => {
     cells[i].textContent = text;
   });
 }
@@ -74,7 +45,7 @@ function showStatistics(statistics) {
   show('model', model);
   showState(statistics.state, statistics.state);
   showBanner(SENTENCES[statistics.state] ?? '');
-  show('context', `${whole.format(statistics.context_length)} tokens`);
+  show('context', `${count(statistics.context_length)} tokens`);
   show('isa', statistics.isa);
   show('fingerprint', statistics.fingerprint);
   show('version', statistics.version);
@@ -83,8 +54,8 @@ function showStatistics(statistics) {
   charts.generation.show(ago, history.generation_tokens_per_second,
                          now.generation_tokens_per_second);
   charts.prompt.show(ago, history.prompt_tokens_per_second, now.prompt_tokens_per_second);
-  show('running', whole.format(now.running));
-  show('waiting', whole.format(now.waiting));
+  show('running', count(now.running));
+  show('waiting', count(now.waiting));
   show('requests', `${rate(now.requests_per_second)} /s`);
   show('kv-use', percent(now.kv_use));
   showBar('kv-bar', now.kv_use);
@@ -96,18 +67,8 @@ function showStatistics(statistics) {
 
 const MOST_PLACES = 12;
 
-function element(name, text = '') {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
-}
-
 function sourceRow([name, {draft_tokens: verified, accepted_tokens: right}]) {
-  const row = element('tr');
-  const head = element('th', name);
-  head.scope = 'row';
-  row.append(head, element('td', whole.format(verified)), element('td', percent(right / verified)));
-  return row;
+  return tableRow(name, count(verified), percent(right / verified));
 }
 
 // A bar for each place of a draft: how many drafts were right up to there.
@@ -136,7 +97,9 @@ async function poll() {
   try {
     // A page that nobody sees asks for nothing.
     if (!document.hidden) {
-      showStatistics(await (await call('/forerun/statistics')).json());
+      const statistics = await (await call('/forerun/statistics')).json();
+      showStatistics(statistics);
+      await showLearning(statistics.learning ?? null);
       showDrafts(await (await call('/forerun/speculation')).json());
     }
   } catch (error) {
