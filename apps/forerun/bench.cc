@@ -9,6 +9,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   command->group(kRunCommands);
   command->require_subcommand(1);
   add_bench_engine(*command, exit_code);
+  add_bench_learning(*command, exit_code);
   add_bench_perplexity(*command, exit_code);
   add_bench_score(*command, exit_code);
   add_bench_replay(*command, exit_code);

@@ -15,6 +15,7 @@ void add_chat(CLI::App& app, int& exit_code);
 void add_completion(CLI::App& app, int& exit_code);
 void add_embed(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
+void add_heads(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_isa(CLI::App& app, int& exit_code);
 void add_pull(CLI::App& app, int& exit_code);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +14,8 @@
 #include "base/log.h"
 #include "commands.h"
 #include "interruption.h"
+#include "learn_options.h"
+#include "learning_folder.h"
 #include "loaded_encoder.h"
 #include "loaded_model.h"
 #include "model_sampling.h"
@@ -22,6 +23,7 @@
 #include "server/api_routes.h"
 #include "server/embedding_service.h"
 #include "server/engine_thread.h"
+#include "server/learning_routes.h"
 #include "server/metrics.h"
 #include "server/model_service.h"
 #include "server/openapi.h"
@@ -39,14 +41,6 @@ namespace {
 constexpr size_t kMostTemplateBytes = 1'000'000;
 constexpr int kWorkers = 2;
 constexpr int kMostQueuedJobs = 4096;
-
-// "smollm2-135m" of a short name, "model" of /models/model.gguf
-std::string name_of(const std::string& argument) {
-  const std::filesystem::path path = std::filesystem::path(argument).lexically_normal();
-  const std::filesystem::path last = path.has_filename() ? path : path.parent_path();
-  const bool is_file = last.extension() == ".gguf";
-  return (is_file ? last.stem() : last.filename()).string();
-}
 
 Status use_template(const std::string& path, LoadedModel& loaded) {
   const Result<std::string> text = read_text(path, kMostTemplateBytes);
@@ -97,6 +91,7 @@ class Serving final {
 
   Status load();
   Status make_engine();
+  Status choose_drafting(EngineOptions& engine);
   void start_service();
   Router routes();
   void tell_ready() const;
@@ -113,6 +108,7 @@ class Serving final {
   std::unique_ptr<GrammarCompiler> grammars_;
   SamplingParams sampling_;
   std::unique_ptr<TraceRecording> recording_;
+  std::unique_ptr<Learner> learner_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<ServerStatistics> statistics_;
@@ -120,17 +116,19 @@ class Serving final {
   std::unique_ptr<EngineThread> engine_thread_;
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<ModelService> service_;
+  std::shared_ptr<LearningEvents> learning_events_;  // null: nothing learns
   double line_time_ = 0.0;
 };
 
 ServeOptions Serving::complete(ServeOptions options) {
   std::vector<std::string>& names = options.server.model_names;
-  if (names.empty()) names.push_back(name_of(options.model));
+  if (names.empty()) names.push_back(model_name(options.model));
   return options;
 }
 
 Status Serving::load() {
-  Result<LoadedModel> loaded = load_model(options_.model, options_.threads);
+  const int threads = serving_threads(options_.learn, options_.threads);
+  Result<LoadedModel> loaded = load_model(options_.model, threads);
   if (!loaded.ok()) return loaded.error();
   loaded_ = *std::move(loaded);
   if (!options_.chat_template.empty()) {
@@ -144,7 +142,7 @@ Status Serving::load() {
     Result<LoadedEncoder> encoder = load_encoder(options_.embedding_model, /*num_threads=*/1);
     if (!encoder.ok()) return encoder.error();
     embedding_ = std::make_unique<EmbeddingService>(
-        name_of(options_.embedding_model), std::move(encoder->team), std::move(encoder->encoder),
+        model_name(options_.embedding_model), std::move(encoder->team), std::move(encoder->encoder),
         std::move(encoder->tokenizer));
   }
   return make_engine();
@@ -158,18 +156,9 @@ Status Serving::make_engine() {
   engine.commit_kv = true;
   engine.kv_type = options_.kv_type;
   engine.max_step_ms = options_.max_step_ms;
-  Result<LoadedDrafting> drafting = load_drafting(options_.speculation, loaded_);
-  if (!drafting.ok()) return drafting.error();
-  drafting_ = *std::move(drafting);
-  engine.speculation = drafting_.options;
+  if (Status status = choose_drafting(engine); !status.ok()) return status;
   engine.speculation.max_draft = options_.max_draft;
   engine.speculation.history_tokens = options_.history_tokens;
-  if (!options_.trace.folder.empty()) {
-    Result<std::unique_ptr<TraceRecording>> recording =
-        TraceRecording::start(options_.trace, *loaded_.model, engine);
-    if (!recording.ok()) return recording.error();
-    recording_ = *std::move(recording);
-  }
   Result<std::unique_ptr<Engine>> made =
       Engine::create(*loaded_.model, *loaded_.kernels, *loaded_.team, std::move(engine));
   if (!made.ok()) return made.error();
@@ -178,10 +167,35 @@ Status Serving::make_engine() {
   return engine_->restore_history(options_.history_file);
 }
 
+// What drafts, and what is recorded to draft better.
+Status Serving::choose_drafting(EngineOptions& engine) {
+  if (options_.learn.on) {
+    Result<std::unique_ptr<Learner>> learned = learn_to_draft(
+        options_.learn, options_.trace, options_.model, options_.speculation, loaded_, engine);
+    if (!learned.ok()) return learned.error();
+    learner_ = *std::move(learned);
+    return {};
+  }
+  Result<LoadedDrafting> drafting = load_drafting(options_.speculation, loaded_);
+  if (!drafting.ok()) return drafting.error();
+  drafting_ = *std::move(drafting);
+  engine.speculation = drafting_.options;
+  if (options_.trace.folder.empty()) return {};
+  Result<std::unique_ptr<TraceRecording>> recording =
+      TraceRecording::start(options_.trace, *loaded_.model, engine);
+  if (!recording.ok()) return recording.error();
+  recording_ = *std::move(recording);
+  return {};
+}
+
 void Serving::start_service() {
   const std::string& name = options_.server.model_names.front();
   metrics_ = std::make_unique<Metrics>(options_.server.metrics_prefix, name);
   statistics_ = std::make_unique<ServerStatistics>(*metrics_);
+  if (learner_) {
+    metrics_->add_learning(*learner_);
+    statistics_->add_learning(*learner_);
+  }
   workers_ = std::make_unique<WorkerPool>("forerun-text", kWorkers, kMostQueuedJobs);
   engine_thread_ = std::make_unique<EngineThread>(
       *engine_, server_.post_to_io(),
@@ -205,7 +219,7 @@ void Serving::start_service() {
           tokenizer == nullptr ? ChatFormat() : read_chat_format(tokenizer->chat_template()),
       .grammars = grammars_.get(),
       .embedding = embedding_.get(),
-      .records = recording_ != nullptr});
+      .records = recording_ != nullptr || learner_ != nullptr});
 }
 
 Router Serving::routes() {
@@ -213,6 +227,7 @@ Router Serving::routes() {
   const LoadedModel& loaded = loaded_;
   add_api_routes(router, *service_);
   add_openapi_route(router);
+  if (learner_) learning_events_ = add_learning_routes(router, *service_, *learner_);
   add_metrics_route(router, *metrics_, [this] { return engine_thread_->snapshot(); });
   add_status_routes(router, *statistics_,
                     {.model = options_.server.model_names.front(),
@@ -267,6 +282,7 @@ void Serving::tick(double now) {
   if (line_due) line_time_ = now;
   server_.post_to_io()([this, now, line_due] {
     statistics_->sample(engine_thread_->snapshot(), state(), now);
+    if (learning_events_) learning_events_->beat(now);
     if (!line_due) return;
     if (const auto line = statistics_->next_line()) log(LogLevel::kInfo, *line);
   });
@@ -285,6 +301,8 @@ void Serving::watch() {
 void Serving::drain() {
   engine_thread_->drain();
   server_.drain();
+  // Streams of events have no end of their own.
+  if (learning_events_) server_.post_to_io()([events = learning_events_] { events->end(); });
   log(LogLevel::kInfo, "draining",
       {{"requests", server_.requests_in_hand()}, {"seconds", options_.server.drain_seconds}});
   const double end = now_seconds() + options_.server.drain_seconds;
@@ -309,7 +327,10 @@ int Serving::run() {
   if (const Status status = load(); !status.ok()) return failed(status.error());
   start_service();
   end_answer_on_signals();
-  server_.serve(routes());
+  Router router = routes();
+  // Behind the routes, which listen to it, and before the first request.
+  if (learner_) learner_->start(*engine_);
+  server_.serve(std::move(router));
   tell_ready();
   watch();
   drain();
@@ -320,6 +341,7 @@ int Serving::run() {
   embedding_.reset();
   save_history();
   if (recording_) recording_->end();
+  if (learner_) learner_->end();
   log(LogLevel::kInfo, "ended");
   return 0;
 }

@@ -154,6 +154,7 @@ void add_load(CLI::App& command, ServeOptions& options) {
 }
 
 void add_learning(CLI::App& command, ServeOptions& options) {
+  add_learn_options(command, options.learn);
   command
       .add_option("--trace-dir", options.trace.folder,
                   "Record answers there, to train heads with; its owner's alone")

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "engine/engine.h"
+#include "learn_options.h"
 #include "server/server_options.h"
 #include "trace_recording.h"
 
@@ -31,6 +32,7 @@ struct ServeOptions {
   int64_t history_tokens = SpeculationOptions().history_tokens;
   std::string history_file;  // empty: what is drafted from ends with the process
   TraceOptions trace;
+  LearnOptions learn;
 
   LogFormat log_format = LogFormat::kText;
   LogLevel log_level = LogLevel::kInfo;

@@ -10,7 +10,7 @@
 namespace forerun {
 namespace {
 
-constexpr char kHelp[] = "Drafts: auto, off, history, prediction, forced, draft=…, eagle3=…";
+constexpr char kHelp[] = "auto, off, history, prediction, head, forced, draft=…, eagle3=…";
 
 CLI::Validator known() {
   const auto fault = [](const std::string& name) {
@@ -63,6 +63,7 @@ Result<SpeculationKind> parse_speculation(const std::string& name) {
   if (name == "off") return kind;
   SpeculationOptions& options = kind.options;
   options.forced = name == "forced";
+  options.head_slot = name == "head";
   options.history = options.forced || name == "auto" || name == "history";
   options.prediction = options.forced || name == "auto" || name == "prediction";
   for (const auto& [prefix, place] :
@@ -73,7 +74,7 @@ Result<SpeculationKind> parse_speculation(const std::string& name) {
   }
   if (!options.on()) {
     return Error{"speculation is " + quote(name, 40) +
-                 "; it may be auto, off, history, prediction, forced, draft=MODEL or "
+                 "; it may be auto, off, history, prediction, head, forced, draft=MODEL or "
                  "eagle3=FOLDER"};
   }
   return kind;
@@ -82,6 +83,7 @@ Result<SpeculationKind> parse_speculation(const std::string& name) {
 Result<LoadedDrafting> load_drafting(const std::string& name, const LoadedModel& target) {
   const Result<SpeculationKind> kind = parse_speculation(name);
   if (!kind.ok()) return kind.error();
+  if (kind->options.head_slot) return Error{"speculation is head, which comes with --learn alone"};
   LoadedDrafting drafting;
   drafting.options = kind->options;
   Status status;

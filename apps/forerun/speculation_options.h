@@ -13,8 +13,8 @@
 namespace forerun {
 
 // What a user wants to draft: auto (history and prediction, as much of it as pays), off, history,
-// prediction, forced (auto's, all of it whatever it costs: for measurements), draft=MODEL or
-// eagle3=FOLDER (auto's and a model).
+// prediction, head (what is learned, alone), forced (auto's, all of it whatever it costs: for
+// measurements), draft=MODEL or eagle3=FOLDER (auto's and a model).
 struct SpeculationKind {
   SpeculationOptions options;
   std::string draft_model;

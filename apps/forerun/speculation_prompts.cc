@@ -44,6 +44,8 @@ Result<std::vector<SpeculationPrompt>> parse_speculation_prompts(std::string_vie
     SpeculationPrompt prompt;
     if (object.is_object()) {
       prompt.question = question_of(object);
+      prompt.is_text =
+          !object.contains("prompt") && !object.contains("question") && object.contains("text");
       prompt.prediction = string_of(object, "prediction").value_or("");
       prompt.answers = strings_of(object, "response");
     }

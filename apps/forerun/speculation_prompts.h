@@ -12,6 +12,7 @@ namespace forerun {
 // What `forerun bench speculation` asks, as one line of its file says it.
 struct SpeculationPrompt {
   std::string question;
+  bool is_text = false;              // the question is a "text": it is to be continued
   std::string prediction;            // "prediction": what the answer is expected to be like
   std::vector<std::string> answers;  // "response": recorded answers
 };

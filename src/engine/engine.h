@@ -58,6 +58,7 @@ struct EngineStats {
   // what was predicted, summed without sign.
   double step_seconds = 0.0;
   double mispredicted_seconds = 0.0;
+  double timed_seconds = 0.0;  // that steps would have taken as they were timed at first
   double keep_seconds = 0.0;   // taken by keeping states
   int64_t prefix_queries = 0;  // tokens
   int64_t prefix_hits = 0;     // tokens

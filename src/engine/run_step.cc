@@ -9,6 +9,7 @@ namespace {
 
 void learn_cost(EngineState& state, double seconds) {
   state.stats.step_seconds += seconds;
+  state.stats.timed_seconds += state.first_cost.predict(state.step_work);
   state.stats.mispredicted_seconds += std::abs(seconds - state.cost.predict(state.step_work));
   state.cost.observe(state.step_work, seconds);
 }

@@ -59,7 +59,7 @@ ModelDrafter::ModelDrafter(const DraftingModel& model, const KernelTable& kernel
   }
   places_.resize(places);
   for (Place& place : places_) make_room(place, limits.max_tokens);
-  cost_ = limits.cost ? *limits.cost : time_steps(decoder_, cache_.pool());
+  cost_ = first_cost_ = limits.cost ? *limits.cost : time_steps(decoder_, cache_.pool());
 }
 
 void ModelDrafter::make_room(Place& place, int64_t max_tokens) {
@@ -345,6 +345,7 @@ void ModelDrafter::compute(std::span<const DraftTask> tasks, int depth) {
     }
     sample_all();
     cost_.observe(work_, now_seconds() - begin);
+    timed_seconds_ += first_cost_.predict(work_);
     std::erase_if(active_, is_done);
   }
   for (const DraftTask& task : tasks) {

@@ -81,6 +81,9 @@ class ModelDrafter final : public Drafter {
   // a time.
   bool is_behind(const DraftTask& task) const { return missing(places_[task.place], task) > 0; }
 
+  // What all computing so far would have taken as steps were timed at first.
+  double timed_seconds() const { return timed_seconds_; }
+
   // How often the token at `position` of a chain was right of late, those before it being so.
   double expected(int position) const;
 
@@ -134,6 +137,8 @@ class ModelDrafter final : public Drafter {
   Decoder decoder_;
   KvCache cache_;
   StepCost cost_;
+  StepCost first_cost_;  // before it was observed
+  double timed_seconds_ = 0.0;
   uint64_t weight_version_;
   std::optional<SamplingParams> likeliest_;  // instead of the request's own
   std::vector<Place> places_;

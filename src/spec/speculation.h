@@ -61,8 +61,9 @@ struct SpeculationStats {
   int64_t accepted_tokens = 0;                      // of these
   std::array<int64_t, kMaxDraft> accepted_at = {};  // by place in the draft
   DraftTokensBySource by_source = {};
-  double seconds = 0.0;        // taken by choosing, and by drafting but for the model's
-  double model_seconds = 0.0;  // taken by the model that drafts
+  double seconds = 0.0;              // taken by choosing, and by drafting but for the model's
+  double model_seconds = 0.0;        // taken by the model that drafts
+  double model_timed_seconds = 0.0;  // likewise, as its steps were timed at first
 };
 
 // What one request's drafts came to.

@@ -344,8 +344,10 @@ int Speculator::choose_depth(const DraftBudget& budget, const StepCost& cost,
 
 void Speculator::run_model(std::span<const DraftTask> tasks, int depth) {
   const double begin = now_seconds();
+  const double timed = model_->timed_seconds();
   model_->compute(tasks, depth);
   stats_.model_seconds += now_seconds() - begin;
+  stats_.model_timed_seconds += model_->timed_seconds() - timed;
   unprobed_seconds_ = 0.0;
 }
 

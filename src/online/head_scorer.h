@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "online/trace_record.h"
+
+namespace forerun {
+
+// One recorded answer, as a head would have drafted for it.
+struct AnswerScore {
+  int64_t tokens = 0;  // that rounds of decoding gave
+  int64_t rounds = 0;
+  double seconds = 0.0;        // that these take, with drafts as long as suits the head: none, too
+  double plain_seconds = 0.0;  // that the same tokens take without a head
+};
+
+// A head that is held against records.
+class ScoredHead {
+ public:
+  virtual ~ScoredHead() = default;
+  virtual std::vector<AnswerScore> score(std::span<const TraceRecord> records) = 0;
+  // What would have become of a first draft at every place (Replay::score_firsts).
+  virtual std::vector<std::vector<FirstDraft>> score_firsts(
+      std::span<const TraceRecord> records) = 0;
+};
+
+class HeadLoader {
+ public:
+  virtual ~HeadLoader() = default;
+  // An Error says why the folder holds no head of the target.
+  virtual Result<std::shared_ptr<ScoredHead>> load(const std::string& folder) = 0;
+};
+
+}  // namespace forerun

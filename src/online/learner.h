@@ -1,0 +1,122 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/head_slot.h"
+#include "kernels/kernel_table.h"
+#include "online/head_keeper.h"
+#include "online/learning.h"
+#include "online/replayed_head.h"
+#include "online/trace_capture.h"
+#include "online/trace_file.h"
+#include "online/trace_ring.h"
+#include "online/trainer_process.h"
+
+namespace forerun {
+
+struct LearnerOptions {
+  std::string folder;                          // of heads, events, and what the trainer keeps
+  std::string trainer;                         // forerun-trainer's path
+  std::vector<std::string> trainer_arguments;  // beside those that say where things are
+  double rate = 1.0;                           // of the conversations that are recorded
+  int64_t max_positions = 512;
+  bool trains = true;  // else heads are only watched: none comes
+  // Learning has only what serving leaves over; else, processors of its own.
+  bool idle = true;
+  // Records are also written there.
+  std::optional<TraceFileWriter> spill = std::nullopt;
+};
+
+// The loop that learns while an engine serves (docs/learning.md): what ends in the engine is
+// recorded; one thread of low priority hands records to a trainer, a process of its own, and to a
+// HeadKeeper; and what that decides is offered to the engine.
+class Learner final : public Learning {
+ public:
+  // Sets what the engine is to be created with. Borrows the model and the kernels. An Error says
+  // which file cannot be had.
+  static Result<std::unique_ptr<Learner>> create(LearnerOptions options, const Model& target,
+                                                 const KernelTable& kernels, EngineOptions& engine);
+  ~Learner() override;  // end()
+
+  // Begins, over the engine that was created so; borrowed. Told to the listener from here on.
+  void start(Engine& engine);
+  // Of the engine, nothing may run any more. The trainer saves what it has.
+  void end();
+
+  LearningStatus status() const override;
+  const HeadStore& store() const override { return store_; }
+  void set_enabled(bool enabled) override;
+  Status activate(int64_t version) override;
+  Status roll_back() override;
+  void listen(std::function<void(const Json&)> listener) override;
+
+  // Whether all that was recorded so far has been handed on and looked at; for measurements.
+  bool is_idle() const;
+
+ private:
+  // What the engine's thread leaves at the end of a sequence.
+  struct Living {
+    TraceCapture::Stats capture;
+    DecodingCost cost;
+    double swap_seconds = 0.0;
+  };
+
+  Learner(LearnerOptions options, const Model& target, const KernelTable& kernels, HeadStore store,
+          TraceRing records, TraceRing lessons);
+
+  // The engine's thread.
+  void on_sequence_end(const SequenceEnd& end);
+
+  // The loop's thread.
+  void run();
+  bool take_record();
+  void spill(std::span<const uint8_t> block);
+  void teach(std::span<const uint8_t> block);
+  bool obey();
+  void look_after_trainer(double now);
+  void start_trainer(double now);
+  void hear(const Json& told);
+  void hear_step(const Json& told);
+  void publish_status(double now);
+  HeadKeeper::World world();
+  DecodingCost decoding_cost() const;
+
+  LearnerOptions options_;
+  const uint64_t weights_;
+  HeadStore store_;
+  TraceRing records_;  // from the engine
+  TraceRing lessons_;  // to the trainer
+  TraceCapture capture_;
+  ReplayedHeads loader_;
+  Engine* engine_ = nullptr;
+
+  std::optional<HeadKeeper> keeper_;
+  std::optional<TrainerProcess> trainer_;
+  double trainer_began_ = 0.0;
+  double trainer_due_ = 0.0;    // when it is started next
+  double trainer_pause_ = 0.0;  // before that, where it keeps ending
+  double record_time_ = 0.0;    // when the last one came
+  int64_t num_not_spilled_ = 0;
+  LearningStatus made_;  // what the loop knows of itself
+
+  mutable std::mutex mutex_;
+  Living living_;
+  LearningStatus status_;
+  std::vector<std::function<void()>> commands_;
+  std::function<void(const Json&)> listener_;
+  std::atomic<bool> enabled_{true};
+  std::atomic<bool> ending_{false};
+  std::atomic<int64_t> looked_at_{0};  // records
+  std::thread thread_;
+};
+
+}  // namespace forerun

@@ -1,0 +1,103 @@
+#include "online/replayed_head.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace forerun {
+namespace {
+
+// Of the chances known so far, what is left after a batch of records.
+constexpr double kMemory = 0.7;
+constexpr double kFirstGuess = 0.5;
+
+int64_t mean_keys(std::span<const TraceRecord> records) {
+  int64_t keys = 0;
+  for (const TraceRecord& record : records) keys += record.header.num_tokens;
+  return records.empty() ? 0 : keys / std::ssize(records);
+}
+
+}  // namespace
+
+ReplayedHead::ReplayedHead(const Model& target, std::shared_ptr<const Eagle3Head> head,
+                           const KernelTable& kernels, Team& team,
+                           std::function<DecodingCost()> cost)
+    : head_(std::move(head)),
+      size_(static_cast<double>(head_->weights().file_bytes_per_step) /
+            static_cast<double>(target.weights().file_bytes_per_step)),
+      replay_(target, *head_, kernels, team),
+      cost_(std::move(cost)) {
+  right_.fill(kFirstGuess);
+}
+
+// Of one sequence's round; steps are shared by as many as decode together.
+double ReplayedHead::round_seconds(const DecodingCost& cost, int depth, int64_t keys) const {
+  const auto sequences = static_cast<int64_t>(std::max(1.0, std::round(cost.sequences)));
+  StepWork verified;
+  StepWork drafted;
+  for (int64_t i = 0; i < sequences; ++i) {
+    verified.add_sequence(depth + 1, keys);
+    drafted.add_sequence(1, std::min<int64_t>(keys, Eagle3Head::kWindow));
+  }
+  const double seconds =
+      cost.step.predict(verified) + depth * cost.step.scaled(size_).predict(drafted);
+  return seconds / static_cast<double>(sequences);
+}
+
+// The depth with the most tokens a second, as drafts came out of late.
+void ReplayedHead::choose_depth(const DecodingCost& cost, const ReplayScore& score, int64_t keys) {
+  for (int i = 0; i < kMostDepth; ++i) {
+    const int64_t tried = i == 0 ? score.drafted_at[0] : score.accepted_at[i - 1];
+    if (score.drafted_at[i] == 0 || tried == 0) break;
+    const double right = static_cast<double>(score.accepted_at[i]) / static_cast<double>(tried);
+    right_[i] = kMemory * right_[i] + (1.0 - kMemory) * right;
+  }
+  double tokens = 1.0;
+  double survival = 1.0;
+  double best = tokens / round_seconds(cost, 0, keys);
+  depth_ = 0;
+  for (int depth = 1; depth <= kMostDepth; ++depth) {
+    survival *= right_[depth - 1];
+    tokens += survival;
+    const double rate = tokens / round_seconds(cost, depth, keys);
+    if (rate <= best) continue;
+    best = rate;
+    depth_ = depth;
+  }
+}
+
+std::vector<AnswerScore> ReplayedHead::score(std::span<const TraceRecord> records) {
+  const DecodingCost cost = cost_();
+  // What does not pay is followed all the same: it may yet.
+  const int depth = std::max(depth_, 1);
+  const std::vector<ReplayScore> replayed = replay_.score(records, depth);
+  std::vector<AnswerScore> scores;
+  ReplayScore sum;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const ReplayScore& one = replayed[i];
+    const int64_t keys = records[i].header.num_tokens;
+    AnswerScore score{.tokens = one.tokens, .rounds = one.rounds};
+    score.plain_seconds = static_cast<double>(one.tokens) * round_seconds(cost, 0, keys);
+    score.seconds = depth_ == 0
+                        ? score.plain_seconds
+                        : static_cast<double>(one.rounds) * round_seconds(cost, depth, keys);
+    scores.push_back(score);
+    sum.add(one);
+  }
+  choose_depth(cost, sum, mean_keys(records));
+  return scores;
+}
+
+std::vector<std::vector<FirstDraft>> ReplayedHead::score_firsts(
+    std::span<const TraceRecord> records) {
+  return replay_.score_firsts(records);
+}
+
+Result<std::shared_ptr<ScoredHead>> ReplayedHeads::load(const std::string& folder) {
+  Result<std::unique_ptr<Eagle3Head>> head = Eagle3Head::load(folder, target_, team_);
+  if (!head.ok()) return head.error();
+  return std::shared_ptr<ScoredHead>(
+      std::make_shared<ReplayedHead>(target_, *std::move(head), kernels_, team_, cost_));
+}
+
+}  // namespace forerun
