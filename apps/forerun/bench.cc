@@ -14,6 +14,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   add_bench_score(*command, exit_code);
   add_bench_replay(*command, exit_code);
   add_bench_speculation(*command, exit_code);
+  add_bench_swaps(*command, exit_code);
 }
 
 }  // namespace forerun

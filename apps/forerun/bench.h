@@ -11,5 +11,6 @@ void add_bench_perplexity(CLI::App& bench, int& exit_code);
 void add_bench_score(CLI::App& bench, int& exit_code);
 void add_bench_replay(CLI::App& bench, int& exit_code);
 void add_bench_speculation(CLI::App& bench, int& exit_code);
+void add_bench_swaps(CLI::App& bench, int& exit_code);
 
 }  // namespace forerun

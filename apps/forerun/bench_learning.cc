@@ -107,15 +107,8 @@ class LearningBench final {
   Json report() const {
     Json modes = Json::array();
     for (const std::string& mode : options_.modes) modes.push_back(found_.at(mode));
-    return {{"model", loaded_.model->descriptor().name},
+    return {{"asked", asked()},
             {"isa", loaded_.kernels->name},
-            {"streams", names_},
-            {"schedule", options_.schedule},
-            {"requests", options_.requests},
-            {"speculation", options_.speculation},
-            {"temperature", options_.temperature},
-            {"concurrency", options_.run.concurrency},
-            {"threads", loaded_.team->size()},
             {"modes", std::move(modes)},
             {"machine", machine_facts()},
             {"commit", kCommit}};
@@ -156,8 +149,34 @@ class LearningBench final {
   void read_partial() {
     if (options_.out.empty()) return;
     const Result<Json> file = read_json_file(options_.out);
-    if (!file.ok() || !file->contains("modes")) return;
-    for (const Json& mode : (*file)["modes"]) found_[mode.value("name", "")] = mode;
+    if (!file.ok() || !file->is_object() || !file->contains("modes")) return;
+    // What was asked otherwise is another measurement.
+    if (file->value("asked", Json()) != asked()) return;
+    for (const Json& mode : (*file)["modes"]) {
+      if (mode.is_object() && mode.contains("name")) found_[mode["name"].get<std::string>()] = mode;
+    }
+  }
+
+  Json asked() const {
+    return {{"model", loaded_.model->descriptor().name},
+            {"streams", names_},
+            {"schedule", options_.schedule},
+            {"requests", options_.requests},
+            {"visits", options_.visits},
+            {"tokens", options_.tokens},
+            {"speculation", options_.speculation},
+            {"temperature", options_.temperature},
+            {"concurrency", options_.run.concurrency},
+            {"window", options_.run.window},
+            {"threads", loaded_.team->size()},
+            {"static_head", options_.static_head},
+            {"learn",
+             {{"share", options_.learn.share},
+              {"cadence", options_.learn.cadence},
+              {"vocabulary", options_.learn.draft_vocab},
+              {"reuse", options_.learn.reuse},
+              {"unroll", options_.learn.unroll},
+              {"rate", options_.learn.learning_rate}}}};
   }
 
   bool is_done(const std::string& mode) const {
@@ -169,13 +188,14 @@ class LearningBench final {
     if (options_.out.empty()) return;
     Json modes = Json::array();
     for (const auto& [name, mode] : found_) modes.push_back(mode);
-    std::ofstream(options_.out + ".partial") << Json({{"modes", std::move(modes)}}).dump();
+    std::ofstream(options_.out + ".partial")
+        << Json({{"asked", asked()}, {"modes", std::move(modes)}}).dump();
     std::error_code ignored;
     fs::rename(options_.out + ".partial", options_.out, ignored);
   }
 
   std::string work_folder(const std::string& mode) const {
-    return options_.learn.folder + "/" + mode;
+    return options_.learn.folder + "/bench-learning-" + mode;
   }
 
   Status run_mode(const std::string& mode) {
@@ -257,6 +277,7 @@ class LearningBench final {
 };
 
 int bench_learning(const LearningBenchOptions& options) {
+  if (options.learn.folder.empty()) return failed({"--learn-dir names a folder to work in"});
   Result<std::vector<Stream>> streams = read_streams(options.streams);
   if (!streams.ok()) return failed(streams.error());
   LearnOptions learn = options.learn;

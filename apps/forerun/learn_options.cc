@@ -65,6 +65,7 @@ std::vector<std::string> trainer_arguments(const LearnOptions& options, const Tr
                                         "--cadence",     std::to_string(options.cadence),
                                         "--draft-vocab", std::to_string(options.draft_vocab),
                                         "--reuse",       std::to_string(options.reuse),
+                                        "--unroll",      std::to_string(options.unroll),
                                         "--lr",          std::to_string(options.learning_rate),
                                         "--window",      std::to_string(trace.max_positions)};
   if (options.share == 0.0) arguments.emplace_back("--idle");
@@ -78,6 +79,8 @@ Result<LearnerOptions> learner_options(const LearnOptions& options, const TraceO
       options.folder.empty() ? learning_folder(model_argument) : options.folder;
   if (!folder.ok()) return folder.error();
   made.folder = *std::move(folder);
+  std::error_code ignored;  // a folder that cannot be made is told by who opens it
+  fs::create_directories(fs::path(made.folder).parent_path(), ignored);
   made.trains = options.trains;
   made.idle = options.share == 0.0;
   if (options.trains) {
@@ -97,8 +100,11 @@ Result<LearnerOptions> learner_options(const LearnOptions& options, const TraceO
 }
 
 // A head that somebody brings: the first one of a store that has none.
-Status take_first_head(const std::string& folder, uint64_t weights, const std::string& head) {
-  Result<HeadStore> store = HeadStore::open(folder, weights);
+Status take_first_head(const std::string& folder, const Model& target, const std::string& head) {
+  Team team(1);
+  const auto loaded = Eagle3Head::load(head, target, team);
+  if (!loaded.ok()) return loaded.error();
+  Result<HeadStore> store = HeadStore::open(folder, target.weights().fingerprint);
   if (!store.ok()) return store.error();
   const Result<int64_t> current = store->current();
   if (!current.ok()) return current.error();
@@ -144,6 +150,11 @@ void add_learn_options(CLI::App& command, LearnOptions& options) {
       ->type_name("X")
       ->capture_default_str()
       ->group(kLearning);
+  command.add_option("--learn-unroll", options.unroll, "Tokens ahead that the head is trained for")
+      ->check(from_to(1, 16))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group(kLearning);
   command.add_option("--learn-rate", options.learning_rate, "Learning rate of the head's training")
       ->check(CLI::Range(1e-7, 1.0).description(""))
       ->type_name("X")
@@ -173,8 +184,7 @@ Result<std::unique_ptr<Learner>> learn_to_draft(const LearnOptions& options,
   if (!made.ok()) return made.error();
   const std::string& first = kind->eagle3.empty() ? options.first_head : kind->eagle3;
   if (!first.empty()) {
-    const uint64_t weights = loaded.model->weights().fingerprint;
-    Status status = take_first_head(made->folder, weights, first);
+    Status status = take_first_head(made->folder, *loaded.model, first);
     if (!status.ok()) return status.error();
   }
   return Learner::create(*std::move(made), *loaded.model, *loaded.kernels, engine);

@@ -21,6 +21,7 @@ struct LearnOptions {
   double share = 0.0;     // of the processors, kept for learning; 0: it takes what is left over
   int64_t cadence = 100;  // new answers from one candidate to the next
   int64_t draft_vocab = 4096;
+  int unroll = 3;      // steps ahead that the head is trained for
   double reuse = 2.0;  // times that an answer is trained on, in the mean
   double learning_rate = 1e-3;
   std::string first_head;  // a folder: drafts in a store that has none which does; may be empty

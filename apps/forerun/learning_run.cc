@@ -19,6 +19,12 @@ class Run final {
         options_(options),
         notes_(notes) {}
 
+  ~Run() {
+    if (learner_ != nullptr) learner_->listen({});
+  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
   Status run() {
     if (learner_ != nullptr) {
       learner_->listen([this](const Json& event) {
@@ -35,7 +41,6 @@ class Run final {
       const bool is_last = finished_ == std::ssize(requests_);
       if (in_window_ >= options_.window || (is_last && in_window_ > 0)) end_window();
     }
-    if (learner_ != nullptr) learner_->listen({});
     return {};
   }
 
@@ -64,9 +69,13 @@ class Run final {
     window_.rounds += event.completion_tokens - 1 - event.drafts.all().accepted;
   }
 
+  // Of drafts, by what they have taken against steps so far: their first times are guessed.
   double timed_seconds() const {
     const EngineStats stats = engine_.stats();
-    return stats.timed_seconds + stats.speculation.model_timed_seconds;
+    const SpeculationStats& drafts = stats.speculation;
+    if (drafts.model_timed_seconds == 0.0) return stats.timed_seconds;
+    const double machine = stats.step_seconds / stats.timed_seconds;
+    return stats.timed_seconds + drafts.model_seconds / machine;
   }
 
   void begin_window() {

@@ -219,6 +219,10 @@ void Engine::offer_head(std::unique_ptr<ReadyHead> head) {
   state_->head_slot.offer(std::move(head));
 }
 
+void Engine::collect_heads() {
+  state_->head_slot.collect();
+}
+
 Status Engine::save_history(const std::string& path) const {
   return state_->speculator ? state_->speculator->save_history(path) : Status();
 }

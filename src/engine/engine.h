@@ -106,6 +106,8 @@ class Engine final {
                                                 int64_t version) const;
   // Drafts from the next step on, in the place of the one that does; a head of none: none does.
   void offer_head(std::unique_ptr<ReadyHead> head);
+  // Destroys heads that have drafted.
+  void collect_heads();
 
   // What may be drafted from beyond requests, to a file and back. Not while step() runs. An Error
   // says what cannot be written or read.

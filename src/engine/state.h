@@ -79,12 +79,13 @@ struct EngineState {
   std::vector<SampleResult> samples;  // theirs, one after the other
   std::vector<std::unique_ptr<SamplerWorkspace>> workspaces;  // one a team member
   std::unique_ptr<MaskMaker> mask_maker;                      // since the first grammar came
-  std::unique_ptr<Speculator> speculator;                     // null: nothing is drafted
 
   // With SpeculationOptions::head_slot: the head that drafts, whose drafter the speculator has, and
   // where the next one comes.
   std::unique_ptr<ReadyHead> head = std::make_unique<ReadyHead>();
   HeadSlot head_slot;
+  std::unique_ptr<Speculator> speculator;  // null: nothing is drafted
+
   StepCost first_cost;  // as it was timed; of the model
 
   EngineStats stats;

@@ -36,7 +36,8 @@ class SimulatedHead final : public ScoredHead {
         id_(config.at("id").get<uint32_t>()) {}
 
   // Conversations are easy or hard for all heads alike, and a little by chance.
-  std::vector<AnswerScore> score(std::span<const TraceRecord> records) override {
+  std::vector<AnswerScore> score(std::span<const TraceRecord> records,
+                                 const DecodingCost& /*cost*/) override {
     std::vector<AnswerScore> scores;
     for (const TraceRecord& record : records) {
       const uint64_t who = record.header.conversation;
@@ -89,14 +90,15 @@ class Keeper : public testing::Test {
   void restart() {
     keeper_ = std::make_unique<HeadKeeper>(
         store_, loader_,
-        HeadKeeper::World{
+        HeadKeeperActions{
             .draft =
                 [this](int64_t version, const std::shared_ptr<ScoredHead>& head) {
                   drafting_ = version;
                   head_ = head;
                 },
             .go_on_from = [this](const std::string& folder) { gone_on_from_.push_back(folder); },
-            .tell = [this](const Json& event) { events_.push_back(event); }},
+            .tell = [this](const Json& event) { events_.push_back(event); },
+            .cost = [] { return DecodingCost(); }},
         /*seed=*/5);
     keeper_->begin();
   }

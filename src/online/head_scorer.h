@@ -8,8 +8,17 @@
 
 #include "base/result.h"
 #include "online/trace_record.h"
+#include "spec/step_cost.h"
 
 namespace forerun {
+
+// What decoding takes in the living engine.
+struct DecodingCost {
+  StepCost step;
+  double sequences = 1.0;  // that decode together
+  // Steps of a head against what its size alone would make them.
+  double drafting = 1.0;
+};
 
 // One recorded answer, as a head would have drafted for it.
 struct AnswerScore {
@@ -23,7 +32,9 @@ struct AnswerScore {
 class ScoredHead {
  public:
   virtual ~ScoredHead() = default;
-  virtual std::vector<AnswerScore> score(std::span<const TraceRecord> records) = 0;
+  // A score for each record. Heads that are compared are given the same cost.
+  virtual std::vector<AnswerScore> score(std::span<const TraceRecord> records,
+                                         const DecodingCost& cost) = 0;
   // What would have become of a first draft at every place (Replay::score_firsts).
   virtual std::vector<std::vector<FirstDraft>> score_firsts(
       std::span<const TraceRecord> records) = 0;

@@ -1,6 +1,8 @@
 #include "online/learner.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -33,6 +35,25 @@ constexpr double kStatusSeconds = 0.5;
 constexpr double kQuietSeconds = 10.0;
 // Of a new end: in the mean number of sequences that decode together.
 constexpr double kSequencesWeight = 0.05;
+// What drafting takes is looked at again after so much of the engine's time, where so much of that
+// is drafting; and what is believed of it.
+constexpr double kCompareSeconds = 2.0;
+constexpr double kLeastDrafting = 0.02;
+constexpr double kCostWeight = 0.3;
+constexpr double kLeastDraftingCost = 0.5;
+constexpr double kMostDraftingCost = 8.0;
+
+// The trainer's folder is one loop's: two would take each other's candidates away.
+Result<FileDescriptor> lock_folder(const std::string& folder) {
+  const std::string path = folder + "/trainer";
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return system_error("make", path);
+  FileDescriptor lock(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock.is_open()) return system_error("open", path);
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    return Error{"another process learns in " + folder + "; --learn-dir names another folder"};
+  }
+  return lock;
+}
 
 std::vector<uint64_t> words_of(std::span<const uint8_t> block) {
   std::vector<uint64_t> words((block.size() + 7) / 8, 0);
@@ -52,9 +73,11 @@ Result<std::unique_ptr<Learner>> Learner::create(LearnerOptions options, const M
   if (!records.ok()) return records.error();
   Result<TraceRing> lessons = TraceRing::create(kRingBytes);
   if (!lessons.ok()) return lessons.error();
+  Result<FileDescriptor> lock = lock_folder(options.folder);
+  if (!lock.ok()) return lock.error();
   std::unique_ptr<Learner> learner(new Learner(std::move(options), target, kernels,
-                                               *std::move(store), *std::move(records),
-                                               *std::move(lessons)));
+                                               *std::move(store), *std::move(lock),
+                                               *std::move(records), *std::move(lessons)));
   engine.keep_finals = true;
   engine.speculation.head_slot = true;
   engine.on_sequence_end = [made = learner.get()](const SequenceEnd& end) {
@@ -64,15 +87,16 @@ Result<std::unique_ptr<Learner>> Learner::create(LearnerOptions options, const M
 }
 
 Learner::Learner(LearnerOptions options, const Model& target, const KernelTable& kernels,
-                 HeadStore store, TraceRing records, TraceRing lessons)
+                 HeadStore store, FileDescriptor lock, TraceRing records, TraceRing lessons)
     : options_(std::move(options)),
       weights_(target.weights().fingerprint),
       store_(std::move(store)),
+      lock_(std::move(lock)),
       records_(std::move(records)),
       lessons_(std::move(lessons)),
       capture_(target.descriptor().d_model, weights_, records_,
                {.rate = options_.rate, .max_positions = options_.max_positions}),
-      loader_(target, kernels, [this] { return decoding_cost(); }) {}
+      loader_(target, kernels) {}
 
 Learner::~Learner() {
   end();
@@ -103,6 +127,22 @@ void Learner::on_sequence_end(const SequenceEnd& end) {
   const auto running = static_cast<double>(stats.running);
   living_.cost.sequences += kSequencesWeight * (running - living_.cost.sequences);
   living_.swap_seconds = stats.head_swap_seconds;
+  learn_cost(stats);
+}
+
+// How much longer than by its size drafting takes, where steps take as long as they do now.
+void Learner::learn_cost(const EngineStats& stats) {
+  const Spent now = {stats.step_seconds, stats.timed_seconds, stats.speculation.model_seconds,
+                     stats.speculation.model_timed_seconds};
+  const double timed_drafting = now.timed_drafting - spent_.timed_drafting;
+  const double timed_steps = now.timed_steps - spent_.timed_steps;
+  if (timed_drafting < kLeastDrafting * timed_steps || timed_steps < kCompareSeconds) return;
+  const double of_steps = (now.steps - spent_.steps) / timed_steps;
+  const double of_drafting = (now.drafting - spent_.drafting) / timed_drafting;
+  spent_ = now;
+  double& known = living_.cost.drafting;
+  const double found = std::clamp(of_drafting / of_steps, kLeastDraftingCost, kMostDraftingCost);
+  known += kCostWeight * (found - known);
 }
 
 // --- Anybody's.
@@ -138,7 +178,7 @@ Status Learner::activate(int64_t version) {
   const std::lock_guard lock(mutex_);
   commands_.emplace_back([this, version] {
     const Status status = keeper_->activate(version, "user");
-    if (!status.ok()) keeper_->tell({{"kind", "error"}, {"error", status.error().message}});
+    if (!status.ok()) keeper_->tell_error(status.error());
   });
   return {};
 }
@@ -150,13 +190,13 @@ Status Learner::roll_back() {
   const std::lock_guard lock(mutex_);
   commands_.emplace_back([this] {
     const Status status = keeper_->roll_back("rollback");
-    if (!status.ok()) keeper_->tell({{"kind", "error"}, {"error", status.error().message}});
+    if (!status.ok()) keeper_->tell_error(status.error());
   });
   return {};
 }
 
 void Learner::listen(std::function<void(const Json&)> listener) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(listener_mutex_);
   listener_ = std::move(listener);
 }
 
@@ -171,42 +211,56 @@ DecodingCost Learner::decoding_cost() const {
 
 // --- The loop's thread.
 
-HeadKeeper::World Learner::world() {
+HeadKeeperActions Learner::actions() {
   return {
-      .draft =
-          [this](int64_t version, const std::shared_ptr<ScoredHead>& head) {
-            const auto* replayed = static_cast<const ReplayedHead*>(head.get());
-            Result<std::unique_ptr<ReadyHead>> ready =
-                engine_->make_ready(replayed == nullptr ? nullptr : replayed->head(), version);
-            if (ready.ok()) {
-              engine_->offer_head(*std::move(ready));
-            } else {
-              keeper_->tell({{"kind", "error"}, {"error", ready.error().message}});
-            }
-          },
-      .go_on_from =
-          [this](const std::string& folder) {
-            if (trainer_) trainer_->tell({{"command", "begin_from"}, {"head", folder}});
-          },
-      .tell =
-          [this](const Json& event) {
-            log(LogLevel::kInfo, "learning", {{"event", event.dump()}});
-            std::function<void(const Json&)> listener;
-            {
-              const std::lock_guard lock(mutex_);
-              listener = listener_;
-            }
-            if (listener) listener(event);
-          },
+      .draft = [this](int64_t version,
+                      const std::shared_ptr<ScoredHead>& head) { let_draft(version, head); },
+      .go_on_from = [this](const std::string& folder) { go_on_from(folder); },
+      .tell = [this](const Json& event) { tell(event); },
+      .cost = [this] { return decoding_cost(); },
   };
+}
+
+void Learner::let_draft(int64_t version, const std::shared_ptr<ScoredHead>& head) {
+  // All heads come from loader_.
+  const auto* replayed = static_cast<const ReplayedHead*>(head.get());
+  Result<std::unique_ptr<ReadyHead>> ready =
+      engine_->make_ready(replayed == nullptr ? nullptr : replayed->head(), version);
+  if (!ready.ok()) return keeper_->tell_error(ready.error());
+  engine_->offer_head(*std::move(ready));
+}
+
+void Learner::go_on_from(const std::string& folder) {
+  begin_from_ = folder;
+  if (trainer_) trainer_->tell({{"command", "begin_from"}, {"head", folder}});
+}
+
+void Learner::tell(const Json& event) {
+  log(LogLevel::kInfo, "learning",
+      {{"event", event.dump(-1, ' ', false, Json::error_handler_t::replace)}});
+  // Who stops listening is not called any more when that returns.
+  const std::lock_guard lock(listener_mutex_);
+  if (listener_) listener_(event);
 }
 
 void Learner::run() {
   pthread_setname_np(pthread_self(), "forerun-learn");
   // On Linux of this thread alone; where it is refused, it works at the usual one.
   setpriority(PRIO_PROCESS, 0, options_.idle ? kIdlePriority : kReservedPriority);
-  keeper_.emplace(store_, loader_, world(), weights_);
-  keeper_->begin();
+  try {
+    keeper_.emplace(store_, loader_, actions(), weights_);
+    keeper_->begin();
+    loop();
+  } catch (const std::exception& exception) {
+    // Out of memory, above all. Who is served does not notice.
+    log(LogLevel::kError, "learning has ended", {{"error", std::string(exception.what())}});
+  }
+  if (trainer_) trainer_->end(kEndSeconds);
+  trainer_.reset();
+  keeper_.reset();
+}
+
+void Learner::loop() {
   double status_due = 0.0;
   while (!ending_) {
     const double now = now_seconds();
@@ -216,13 +270,12 @@ void Learner::run() {
     if (enabled_) busy = keeper_->work(now - record_time_ > kFlushSeconds) || busy;
     if (now >= status_due) {
       keeper_->follow_store();
+      engine_->collect_heads();
       publish_status(now);
       status_due = now + kStatusSeconds;
     }
     if (!busy) std::this_thread::sleep_for(kPause);
   }
-  if (trainer_) trainer_->end(kEndSeconds);
-  keeper_.reset();
 }
 
 bool Learner::take_record() {
@@ -280,6 +333,7 @@ void Learner::start_trainer(double now) {
   trainer_.emplace(*std::move(started));
   ++made_.trainer_starts;
   if (!enabled_) trainer_->tell({{"command", "pause"}});
+  if (!begin_from_.empty()) trainer_->tell({{"command", "begin_from"}, {"head", begin_from_}});
   keeper_->tell({{"kind", "trainer"}, {"state", "started"}});
 }
 
@@ -306,6 +360,7 @@ void Learner::hear(const Json& told) {
   try {
     const std::string event = told.value("event", "");
     if (event == "step") return hear_step(told);
+    if (event == "begun" && told.value("head", "") == begin_from_) return begin_from_.clear();
     if (event == "candidate") {
       return keeper_->offer({.folder = told.at("folder").get<std::string>(),
                              .step = told.at("step").get<int64_t>(),
@@ -320,11 +375,10 @@ void Learner::hear(const Json& told) {
                             {"outside_share", told.value("outside_share", 0.0)}});
     }
     if (event == "error") {
-      keeper_->tell({{"kind", "error"}, {"error", told.value("error", "the trainer failed")}});
+      keeper_->tell_error({told.value("error", "the trainer failed")});
     }
   } catch (const Json::exception& exception) {
-    keeper_->tell(
-        {{"kind", "error"}, {"error", std::string("the trainer tells ") + exception.what()}});
+    keeper_->tell_error({std::string("the trainer tells ") + exception.what()});
   }
 }
 

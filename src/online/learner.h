@@ -69,15 +69,24 @@ class Learner final : public Learning {
     DecodingCost cost;
     double swap_seconds = 0.0;
   };
+  // Of the engine, when its costs were compared last.
+  struct Spent {
+    double steps = 0.0;
+    double timed_steps = 0.0;
+    double drafting = 0.0;
+    double timed_drafting = 0.0;
+  };
 
   Learner(LearnerOptions options, const Model& target, const KernelTable& kernels, HeadStore store,
-          TraceRing records, TraceRing lessons);
+          FileDescriptor lock, TraceRing records, TraceRing lessons);
 
   // The engine's thread.
   void on_sequence_end(const SequenceEnd& end);
+  void learn_cost(const EngineStats& stats);
 
   // The loop's thread.
   void run();
+  void loop();
   bool take_record();
   void spill(std::span<const uint8_t> block);
   void teach(std::span<const uint8_t> block);
@@ -87,23 +96,29 @@ class Learner final : public Learning {
   void hear(const Json& told);
   void hear_step(const Json& told);
   void publish_status(double now);
-  HeadKeeper::World world();
+  HeadKeeperActions actions();
+  void let_draft(int64_t version, const std::shared_ptr<ScoredHead>& head);
+  void go_on_from(const std::string& folder);
+  void tell(const Json& event);
   DecodingCost decoding_cost() const;
 
   LearnerOptions options_;
   const uint64_t weights_;
   HeadStore store_;
-  TraceRing records_;  // from the engine
-  TraceRing lessons_;  // to the trainer
+  FileDescriptor lock_;  // of the only loop that learns in the folder
+  TraceRing records_;    // from the engine
+  TraceRing lessons_;    // to the trainer
   TraceCapture capture_;
   ReplayedHeads loader_;
   Engine* engine_ = nullptr;
+  Spent spent_;  // the engine's thread's
 
   std::optional<HeadKeeper> keeper_;
   std::optional<TrainerProcess> trainer_;
   double trainer_began_ = 0.0;
   double trainer_due_ = 0.0;    // when it is started next
   double trainer_pause_ = 0.0;  // before that, where it keeps ending
+  std::string begin_from_;      // a head that the next trainer begins with
   double record_time_ = 0.0;    // when the last one came
   int64_t num_not_spilled_ = 0;
   LearningStatus made_;  // what the loop knows of itself
@@ -112,6 +127,7 @@ class Learner final : public Learning {
   Living living_;
   LearningStatus status_;
   std::vector<std::function<void()>> commands_;
+  std::mutex listener_mutex_;
   std::function<void(const Json&)> listener_;
   std::atomic<bool> enabled_{true};
   std::atomic<bool> ending_{false};

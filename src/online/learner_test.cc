@@ -119,18 +119,18 @@ constexpr char kListens[] = "exec cat > /dev/null\n";
 
 TEST_F(Loop, RecordsWhatIsAnsweredAndCountsWhatIsNot) {
   start(kListens);
-  answer(40);
+  answer(25);  // fewer than after which the rate is looked at
   answer(3, /*store=*/false);
   EXPECT_TRUE(comes([&] { return learner_->is_idle(); }));
   EXPECT_TRUE(comes([&] { return learner_->status().records.held_out > 0; }));
   const LearningStatus status = learner_->status();
-  EXPECT_EQ(status.records.kept, 40);
+  EXPECT_EQ(status.records.kept, 25);
   // Told with an end whose turn it was to tell.
   EXPECT_TRUE(comes([&] {
     answer(1, /*store=*/false);
     return learner_->status().records.opted_out > 3;
   }));
-  EXPECT_LT(status.records.held_out, 20);
+  EXPECT_LT(status.records.held_out, 12);
   EXPECT_TRUE(comes([&] { return learner_->status().trainer_up; }));
 }
 
@@ -151,7 +151,6 @@ TEST_F(Loop, AHeadThatIsActivatedDraftsAsReplayed) {
   EXPECT_EQ(engine_->stats().head_version, 1);
   const auto source = static_cast<size_t>(DraftSource::kEagle3);
   EXPECT_GT(engine_->stats().speculation.by_source[source].drafted, 2000);
-  EXPECT_TRUE(comes([&] { return learner_->status().acceptance_length > 1.0; }));
   EXPECT_EQ(of_kind("disagreement").size(), 0u) << told();
   ASSERT_TRUE(learner_->roll_back().ok());
   ASSERT_TRUE(comes([&] { return of_kind("activated").size() == 2; }));

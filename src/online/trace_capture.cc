@@ -33,6 +33,8 @@ TraceHeader header_of(const SequenceEnd& end) {
   header.prompt_tokens = std::ssize(end.request.prompt);
   header.head = static_cast<uint64_t>(end.head);
   header.num_marks = static_cast<uint32_t>(std::min(end.first_drafts.size(), end.tokens.size()));
+  header.is_constrained =
+      sampling.has_penalties() || !sampling.logit_bias.empty() || end.request.grammar ? 1 : 0;
   header.choice = end.choice;
   header.temperature = sampling.temperature;
   header.top_k = sampling.top_k;

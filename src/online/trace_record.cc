@@ -20,8 +20,8 @@ TraceLayout layout_of(const TraceHeader& header) {
 
 Status check_header(const TraceHeader& header, size_t bytes) {
   if (header.magic != TraceHeader::kMagic) return broken("it does not begin as one");
-  if (header.version != 1) {
-    return broken("version " + std::to_string(header.version) + "; this program reads 1");
+  if (header.version != 2) {
+    return broken("version " + std::to_string(header.version) + "; this program reads 2");
   }
   if (header.bytes != bytes) return broken("its length is not the one it tells");
   if (header.d_model < 1 || header.d_model > kMostTraceWidth) {

@@ -22,10 +22,10 @@ namespace forerun {
 // layers, `finals` what its output matrix is multiplied with, both of the positions first_state …
 // first_state + num_states − 1.
 struct TraceHeader {
-  static constexpr uint32_t kMagic = 0x31525446;  // "FTR1"
+  static constexpr uint32_t kMagic = 0x32525446;  // "FTR2"
 
   uint32_t magic = kMagic;
-  uint32_t version = 1;
+  uint32_t version = 2;
   uint64_t bytes = 0;         // of the whole record
   uint64_t weights = 0;       // ModelWeights::fingerprint of the target
   uint64_t conversation = 0;  // the same for all turns of one: who is held out of training together
@@ -42,8 +42,12 @@ struct TraceHeader {
   float top_p = 1.0f;
   float min_p = 0.0f;
   uint32_t num_marks = 0;  // 0 … num_tokens
+  // 1: penalties, a bias or a grammar had a part in what was chosen, which are not recorded: the
+  // sequence teaches, but replay cannot tell what would have been drafted for it.
+  uint32_t is_constrained = 0;
+  uint32_t padding = 0;
 };
-static_assert(sizeof(TraceHeader) == 112);
+static_assert(sizeof(TraceHeader) == 120);
 
 // A record's parts, in place.
 struct TraceRecord {

@@ -59,7 +59,7 @@ TEST(TraceRecord, RefusesWhatNoWriterLeaves) {
   };
   const Case cases[] = {
       {[](TraceHeader& h) { h.magic = 7; }, "does not begin"},
-      {[](TraceHeader& h) { h.version = 2; }, "version 2"},
+      {[](TraceHeader& h) { h.version = 1; }, "version 1"},
       {[](TraceHeader& h) { h.bytes += 64; }, "length"},
       {[](TraceHeader& h) { h.d_model = 0; }, "state of 0"},
       {[](TraceHeader& h) { h.d_model = int64_t{1} << 40; }, "state of"},

@@ -56,6 +56,22 @@ class SpawnActions final {
   posix_spawn_file_actions_t actions_;
 };
 
+// A process group of its own: an interruption from the terminal is the server's to deal with.
+class SpawnAttributes final {
+ public:
+  SpawnAttributes() {
+    posix_spawnattr_init(&attributes_);
+    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETPGROUP);
+  }
+  SpawnAttributes(const SpawnAttributes&) = delete;
+  SpawnAttributes& operator=(const SpawnAttributes&) = delete;
+  ~SpawnAttributes() { posix_spawnattr_destroy(&attributes_); }
+  const posix_spawnattr_t* get() const { return &attributes_; }
+
+ private:
+  posix_spawnattr_t attributes_;
+};
+
 }  // namespace
 
 Result<TrainerProcess> TrainerProcess::start(const std::string& path,
@@ -64,21 +80,26 @@ Result<TrainerProcess> TrainerProcess::start(const std::string& path,
   if (!input.ok()) return input.error();
   Result<Channel> output = make_channel();
   if (!output.ok()) return output.error();
-  // From a number above those it is to have, or giving one would take another away.
-  const FileDescriptor ring_copy(fcntl(ring, F_DUPFD_CLOEXEC, kRingNumber + 1));
-  if (!ring_copy.is_open()) return system_error("duplicate", "the ring");
   SpawnActions actions;
-  actions.give(ring_copy.get(), kRingNumber);
-  actions.give(input->theirs.get(), STDIN_FILENO);
-  actions.give(output->theirs.get(), STDOUT_FILENO);
+  std::array<FileDescriptor, 3> lifted;
+  const std::array given = {std::pair{input->theirs.get(), STDIN_FILENO},
+                            std::pair{output->theirs.get(), STDOUT_FILENO},
+                            std::pair{ring, kRingNumber}};
+  for (size_t i = 0; i < given.size(); ++i) {
+    // From numbers above those it is to have, or giving one would take another away.
+    lifted[i] = FileDescriptor(fcntl(given[i].first, F_DUPFD_CLOEXEC, kRingNumber + 1));
+    if (!lifted[i].is_open()) return system_error("duplicate", "a descriptor for " + path);
+    actions.give(lifted[i].get(), given[i].second);
+  }
   std::vector<char*> words = {const_cast<char*>(path.c_str())};
   for (const std::string& argument : arguments) {
     words.push_back(const_cast<char*>(argument.c_str()));
   }
   words.push_back(nullptr);
   pid_t pid = 0;
+  const SpawnAttributes attributes;
   const int failure =
-      posix_spawn(&pid, path.c_str(), actions.get(), nullptr, words.data(), environ);
+      posix_spawn(&pid, path.c_str(), actions.get(), attributes.get(), words.data(), environ);
   if (failure != 0) return Error{"cannot start " + path + ": " + std::strerror(failure)};
   return TrainerProcess(pid, std::move(input->ours), std::move(output->ours));
 }
@@ -116,7 +137,7 @@ std::vector<Json> TrainerProcess::read() {
 }
 
 void TrainerProcess::tell(const Json& command) {
-  const std::string line = command.dump() + "\n";
+  const std::string line = command.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   // Lines are far shorter than what a socket holds.
   send(input_.get(), line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -45,6 +45,7 @@ Speculator::Speculator(const SpeculationOptions& options, int max_sequences,
     : options_(options) {
   options_.max_draft = std::clamp(options_.max_draft, 1, kMaxDraft);
   sources_.reserve(kNumDraftSources);
+  model_proposal_.reserve(kMaxDraft);
   const auto add = [&](DraftSource kind, std::unique_ptr<Drafter> drafter) {
     sources_.push_back({kind, std::move(drafter), /*proposal=*/{}});
     sources_.back().proposal.reserve(kMaxDraft);
@@ -78,8 +79,7 @@ Speculator::~Speculator() = default;
 
 void Speculator::add_model(std::unique_ptr<ModelDrafter> model) {
   model_ = model.get();
-  sources_.push_back({model_->source(), std::move(model), /*proposal=*/{}});
-  sources_.back().proposal.reserve(kMaxDraft);
+  sources_.push_back({model_->source(), std::move(model), std::move(model_proposal_)});
   sources_.back().active = model_active_;
 }
 
@@ -87,6 +87,7 @@ std::unique_ptr<ModelDrafter> Speculator::swap_model(std::unique_ptr<ModelDrafte
   std::unique_ptr<ModelDrafter> before;
   if (std::exchange(model_, nullptr) != nullptr) {
     before.reset(static_cast<ModelDrafter*>(sources_.back().drafter.release()));
+    model_proposal_ = std::move(sources_.back().proposal);
     sources_.pop_back();
   }
   if (next == nullptr) return before;

@@ -143,6 +143,7 @@ class Speculator final {
   HistoryDrafter* history_ = nullptr;  // of sources_
   ModelDrafter* model_ = nullptr;      // of sources_
   bool model_active_ = true;
+  Draft model_proposal_;           // room for that of a model that comes
   double unprobed_seconds_ = 0.0;  // since it has drafted
   std::vector<DraftTask> tasks_;   // since the last choice
   Acceptance acceptance_;
