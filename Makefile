@@ -1,6 +1,6 @@
 # The commands people type. Each installs what it lacks first and says so.
 #
-#   make run      build, fetch SmolLM2-135M, let it answer PROMPT, and serve it
+#   make run      build, fetch SmolLM2-135M, let it answer PROMPT, and serve it (LEARN=0: without learning)
 #   make test     build and run the tests; the last line counts them
 #   make deep     sanitizers, every instruction set, fuzzing, linters: what CI runs after make test
 #   make bench    measure the engine on MODEL, as fractions of what the machine can do
@@ -14,7 +14,10 @@ MINUTES ?= 20
 PROMPT ?= Why is the sky blue during the day and red at sunset?
 JOBS ?= $(shell nproc)
 
+LEARN ?= 1
+
 FORERUN := build/release/apps/forerun/forerun
+TRAINER := build/release/trainer/forerun-trainer
 
 .DEFAULT_GOAL := build
 .PHONY: run test deep bench soak compat format build model
@@ -27,9 +30,10 @@ build:
 model: build
 	@$(FORERUN) pull $(MODEL)
 
+# It learns from what it answers where the trainer was built; LEARN=0: it does not.
 run: model
 	@$(FORERUN) generate $(MODEL) -p "$(PROMPT)"
-	@exec $(FORERUN) serve $(MODEL)
+	@exec $(FORERUN) serve $(MODEL) $(if $(filter-out 0,$(LEARN)),$(if $(wildcard $(TRAINER)),--learn))
 
 test: model
 	@scripts/run_tests release --jobs 2

@@ -122,7 +122,10 @@ Status LiveTraining::restore() {
 
 void LiveTraining::take(std::span<const uint8_t> bytes) {
   ++progress_.records;
+  const int64_t refused = filter_.refused().count;
   const std::optional<TraceRecord> record = filter_.admit(bytes);
+  // The first is told: where all are refused, no step ever tells their number.
+  if (refused == 0 && filter_.refused().count > 0) tell_error({filter_.refused().first});
   if (!record) return;
   watch_.add(*record, trainer_ ? &trainer_->state.vocabulary : nullptr);
   std::optional<Example> example = make_example(*record, options_.window);

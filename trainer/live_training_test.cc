@@ -224,6 +224,8 @@ TEST_F(LiveTrainingTest, RefusesWhatDoesNotFit) {
   work();
   const Json step = last_step();
   EXPECT_EQ(step["refused"], 4);
+  ASSERT_EQ(told("error").size(), 1u) << "the first is told";
+  EXPECT_NE(told("error")[0]["error"].get<std::string>().find("weights"), std::string::npos);
   EXPECT_EQ(step["records"], 12);
   EXPECT_EQ(step["buffered"], 8);
 }

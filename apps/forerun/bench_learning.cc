@@ -250,7 +250,7 @@ class LearningBench final {
       one["requests"] = requests;
       found["swaps"].push_back(std::move(one));
     };
-    const Status status = run_learning(engine, learner, requests_, options_.run, notes);
+    Status status = run_learning(engine, learner, requests_, options_.run, notes);
     if (!status.ok()) return status;
     found["done"] = true;
     save();

@@ -27,11 +27,11 @@ std::unique_ptr<ReadyHead> HeadSlot::take() {
 }
 
 void HeadSlot::retire(std::unique_ptr<ReadyHead> head) {
-  head->next = retired_.load(std::memory_order_relaxed);
-  while (!retired_.compare_exchange_weak(head->next, head.get(), std::memory_order_release,
+  ReadyHead* const one = head.release();
+  one->next = retired_.load(std::memory_order_relaxed);
+  while (!retired_.compare_exchange_weak(one->next, one, std::memory_order_release,
                                          std::memory_order_relaxed)) {
   }
-  static_cast<void>(head.release());
 }
 
 }  // namespace forerun

@@ -314,7 +314,7 @@ void HeadKeeper::pass(const HeadTrial& trial, const GateVerdict& verdict) {
   make_current({*version, trial.head()}, "gate");
   acceptance_length_ = acceptance_length(trial.sum());
   speedup_ = speedup(trial.sum());
-  watch_.emplace().before = before;
+  watch_.emplace(before);
 }
 
 // What was trained from a head that is no longer the one to go on from.
@@ -502,7 +502,7 @@ void HeadKeeper::recall(size_t num_changed) {
   const Loaded before = current_;
   make_current(*std::move(best), "recall");
   go_on_from_current();
-  watch_.emplace().before = before;
+  watch_.emplace(before);
 }
 
 void HeadKeeper::tell_status(LearningStatus& status) const {

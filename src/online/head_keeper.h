@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -81,6 +82,7 @@ class HeadKeeper final {
     std::shared_ptr<ScoredHead> head;  // null: none
   };
   struct Watch {
+    explicit Watch(Loaded the_head) : before(std::move(the_head)) {}
     Loaded before;
     SequentialWatch test;
   };

@@ -215,7 +215,7 @@ TEST_F(Keeper, RefusesWhatIsNoBetter) {
   serve(80, 0);
   EXPECT_EQ(drafting_, -1) << "never told";
   EXPECT_EQ(status().verdicts.failed, 1);
-  const std::string good = offer({0.4, 0.4});
+  offer({0.4, 0.4});
   serve(80, 0);
   EXPECT_EQ(drafting_, 1);
   const std::string same = offer({0.4, 0.4});
@@ -306,6 +306,83 @@ TEST_F(Keeper, QuietTrafficRaisesNoAlarm) {
   serve(2000, 0);
   EXPECT_TRUE(told("drift").empty());
   EXPECT_TRUE(told("disagreement").empty());
+}
+
+// Eight answers to each question are no eight conversations.
+TEST_F(Keeper, CountsAConversationOnce) {
+  offer({0.4, 0.4});
+  while (keeper_->work(/*flush=*/true)) {
+  }
+  for (int question = 0; question < 40; ++question) {
+    const uint64_t conversation = next_conversation_;
+    for (int i = 0; i < 8; ++i) {
+      next_conversation_ = conversation;
+      serve(1, 0);
+    }
+  }
+  EXPECT_EQ(told("verdict").size(), 0u) << "40 conversations of 320 answers";
+  serve(64, 0);
+  EXPECT_EQ(told("verdict").size(), 1u);
+}
+
+// What came before the candidate may have been trained on, though it is looked at only now.
+TEST_F(Keeper, MeasuresOnNothingThatMayHaveBeenTrainedOn) {
+  for (int i = 0; i < 15; ++i) keeper_->add(record(0, /*broken=*/false));
+  offer({0.4, 0.4});
+  while (keeper_->work(/*flush=*/false)) {
+  }
+  int64_t held_out = 0;
+  for (uint64_t one = 1000; one < next_conversation_; ++one) held_out += is_held_out(one) ? 1 : 0;
+  serve(static_cast<int>(62 - held_out), 0);
+  EXPECT_EQ(told("verdict").size(), 0u);
+  serve(16, 0);
+  ASSERT_EQ(told("verdict").size(), 1u);
+}
+
+// Pairs with another incumbent are no evidence against this one.
+TEST_F(Keeper, ATrialBeginsAnewWhenAnotherHeadDrafts) {
+  offer({0.4, 0.4});
+  serve(80, 0);
+  ASSERT_EQ(drafting_, 1);
+  const std::string child = offer({0.3, 0.3});
+  serve(32, 0);
+  ASSERT_TRUE(keeper_->activate(0, "user").ok());
+  EXPECT_FALSE(std::filesystem::exists(child + "-on-trial")) << "of a line that was left";
+  serve(64, 0);
+  EXPECT_EQ(told("verdict").size(), 1u);
+  ASSERT_TRUE(keeper_->activate(1, "user").ok());
+  ASSERT_FALSE(gone_on_from_.empty());
+  EXPECT_EQ(gone_on_from_.back(), store_.head_folder(1));
+}
+
+// A store that cannot be read or written is told of once, not twice a second.
+TEST_F(Keeper, FollowsAStoreThatNamesNoHeadOnce) {
+  serve(16, 0);
+  HeadEntry entry;
+  entry.weights = kWeights;
+  ASSERT_TRUE(store_.publish(make_candidate({{"broken", true}}), entry).ok());
+  ASSERT_TRUE(store_.activate(1).ok());
+  for (int i = 0; i < 10; ++i) keeper_->follow_store();
+  EXPECT_EQ(told("error").size(), 1u);
+  EXPECT_EQ(drafting_, -1);
+}
+
+// What neither of two heads decided goes back to the one before both.
+TEST_F(Keeper, AnUnprovenHeadIsNotWhatIsGoneBackTo) {
+  serve(700, 0);
+  offer({0.3, 0.3});
+  serve(700, 0);
+  ASSERT_EQ(drafting_, 1);
+  offer({0.5, 0.05});
+  while (keeper_->work(/*flush=*/true)) {
+  }
+  ASSERT_EQ(drafting_, 2);
+  offer({0.6, 0.06});
+  while (keeper_->work(/*flush=*/true)) {
+  }
+  ASSERT_EQ(drafting_, 3);
+  serve(60, 1);
+  EXPECT_EQ(drafting_, 1);
 }
 
 TEST_F(Keeper, GoesOnWithTheStoresHead) {

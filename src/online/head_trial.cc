@@ -6,6 +6,7 @@ namespace forerun {
 
 std::vector<TraceRecord> views_of(const KeptRecords& records) {
   std::vector<TraceRecord> views;
+  views.reserve(records.size());
   for (const auto& one : records) views.push_back(one->view);
   return views;
 }
@@ -70,6 +71,7 @@ std::vector<PairedTime> HeadTrial::times() const {
   std::vector<std::pair<uint64_t, PairedTime>> sorted(times_.begin(), times_.end());
   std::ranges::sort(sorted, {}, [](const auto& one) { return one.first; });
   std::vector<PairedTime> times;
+  times.reserve(sorted.size());
   for (const auto& [conversation, time] : sorted) times.push_back(time);
   return times;
 }
