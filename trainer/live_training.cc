@@ -23,6 +23,7 @@ constexpr int64_t kFirstCadence = 50;  // of the first candidate, which is bette
 constexpr double kSecondsBetweenLines = 1.0;
 constexpr double kSecondsBetweenSaves = 60.0;  // of steps
 constexpr size_t kCandidatesKept = 2;
+constexpr int kMostFailures = 8;  // batches in a row
 constexpr char kCandidate[] = "candidate-";
 
 std::string state_path(const LiveOptions& options) {
@@ -250,10 +251,24 @@ void LiveTraining::learn(Chosen chosen) {
     // One of them may be why, and would spoil other batches.
     ++progress_.skipped;
     for (const BufferedRecord& record : chosen.older) buffer_.forget(record.ordinal);
-    return tell_error({"the loss or gradient of a batch was not finite; it is passed over"});
+    return note_failure();
   }
+  failures_in_a_row_ = 0;
   if (step.outcome == StepOutcome::kDone) count(chosen, step, seconds);
   for (BufferedRecord& record : chosen.fresh) buffer_.keep(std::move(record));
+}
+
+// One batch may be at fault; where all fail, the head is.
+void LiveTraining::note_failure() {
+  if (++failures_in_a_row_ == 1) {
+    tell_error({"the loss or gradient of a batch was not finite; it is passed over"});
+  }
+  if (failures_in_a_row_ < kMostFailures) return;
+  tell_error({"no batch's loss or gradient is finite any more: training begins anew"});
+  failures_in_a_row_ = 0;
+  progress_.earlier_steps = step();
+  progress_.new_records = 0;
+  trainer_.reset();
 }
 
 void LiveTraining::count(const Chosen& chosen, const TrainStep& step, double seconds) {

@@ -89,6 +89,7 @@ class LiveTraining final {
   void note_vocabulary(const DraftVocabulary* before);
   Chosen choose();
   void learn(Chosen chosen);
+  void note_failure();
   void count(const Chosen& chosen, const TrainStep& step, double seconds);
   void put_out_candidate();
   Status save();
@@ -109,6 +110,7 @@ class LiveTraining final {
   double budget_ = 0.0;  // records that `reuse` still allows to be trained on
   bool is_paused_ = false;
   bool is_stopped_ = false;
+  int failures_in_a_row_ = 0;
   double unsaved_seconds_ = 0.0;  // of steps
   // Since the last line about steps:
   TrainTally tally_;

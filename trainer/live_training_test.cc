@@ -488,6 +488,29 @@ TEST_F(LiveTrainingTest, PassesOverWhatIsNotFinite) {
   EXPECT_EQ(last_step()["skipped"], 1);
 }
 
+// A head whose values are finite and whose losses are not: nobody could train that on.
+TEST_F(LiveTrainingTest, BeginsAnewWhereTheHeadIsAtFault) {
+  begin();
+  push(56);
+  work();
+  auto head = load_head(told("candidate").at(0)["folder"], target);
+  ASSERT_TRUE(head.ok());
+  head->head.fc.fill_(1e38);
+  head->head.o.fill_(1e38);
+  const std::string folder = traces.file("overflowing");
+  ASSERT_TRUE(publish_head(folder, head->head, head->vocabulary, target).ok());
+  command({{"command", "begin_from"}, {"head", folder}});
+  const int64_t before = last("begun")["step"];
+  const size_t candidates = told("candidate").size();
+  for (int i = 0; i < 40; ++i) {
+    push(8);
+    work();
+  }
+  EXPECT_EQ(told("error").size(), 2u) << "the first batch, and that it begins anew";
+  EXPECT_GT(last_step()["step"], before + 10);
+  EXPECT_GT(told("candidate").size(), candidates);
+}
+
 // A record that was never trained on, since 64 newer ones came, spoils one batch of older ones: the
 // one it is drawn for at last.
 TEST_F(LiveTrainingTest, DrawsOthersEveryTime) {

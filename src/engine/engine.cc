@@ -248,8 +248,8 @@ EngineStats Engine::stats() const {
   return stats;
 }
 
-const StepCost& Engine::cost() const {
-  return state_->cost;
+const StepCost& Engine::timed_cost() const {
+  return state_->first_cost;
 }
 Decoder& Engine::decoder() {
   return state_->decoder;

@@ -118,8 +118,8 @@ class Engine final {
   void flush_prefix_cache();
 
   EngineStats stats() const;
-  // Of the model's steps, by what they have taken.
-  const StepCost& cost() const;
+  // Of the model's steps, as they were timed at first; never changes.
+  const StepCost& timed_cost() const;
   Decoder& decoder();
   // Weights, instruction set, key/value type and engine version: what "same tokens" is promised
   // for.

@@ -7,6 +7,8 @@
 #include <map>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace forerun {
 namespace {
 
@@ -27,7 +29,8 @@ constexpr double kLeastRecallGain = 0.02;
 constexpr size_t kNearest = 3;
 constexpr size_t kMostResident = 3;
 constexpr int64_t kKeptHeads = 32;
-constexpr size_t kLookedBack = 1000;  // events
+constexpr size_t kLookedBack = 10'000;  // events
+constexpr double kErrorPause = 60.0;    // seconds, between two of the same
 
 // Share of the first drafts that were right; −1 without any.
 double right_share(std::span<const FirstDraft> firsts) {
@@ -96,6 +99,11 @@ void HeadKeeper::tell(Json event) {
 }
 
 void HeadKeeper::tell_error(const Error& error) {
+  // A full disk is told by everybody, again and again.
+  const double now = now_seconds();
+  if (error.message == last_error_ && now - last_error_time_ < kErrorPause) return;
+  last_error_ = error.message;
+  last_error_time_ = now;
   tell({{"kind", "error"}, {"error", error.message}});
 }
 

@@ -145,6 +145,8 @@ class HeadKeeper final {
   LearningStatus::Verdicts verdicts_;
   LearningStatus::Swaps swaps_;
   int64_t alarms_ = 0;
+  std::string last_error_;
+  double last_error_time_ = 0.0;
 };
 
 }  // namespace forerun

@@ -104,7 +104,9 @@ Learner::~Learner() {
 
 void Learner::start(Engine& engine) {
   engine_ = &engine;
-  living_.cost.step = engine.cost();
+  // Not what steps take now: sizes that are not made, since nobody drafts, would be priced by a
+  // quieter machine than those that are.
+  living_.cost.step = engine.timed_cost();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -123,7 +125,6 @@ void Learner::on_sequence_end(const SequenceEnd& end) {
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return;
   living_.capture = capture_.stats();
-  living_.cost.step = engine_->cost();
   const auto running = static_cast<double>(stats.running);
   living_.cost.sequences += kSequencesWeight * (running - living_.cost.sequences);
   living_.swap_seconds = stats.head_swap_seconds;

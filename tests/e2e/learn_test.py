@@ -71,6 +71,7 @@ def is_gone(pid):
 
 class TestCase(server_process.TestCase):
     options = None  # a server for each test, that learns in a folder of its own
+    speculation = "head"
 
     @classmethod
     def setUpClass(cls):
@@ -89,7 +90,7 @@ class TestCase(server_process.TestCase):
         # Half of the processors: what takes only the time that nothing else wants would wait for
         # other tests.
         return self.start("--learn", "--learn-dir", self.store, "--learn-cadence", 8, "--learn-share", 0.5,
-                          "--learn-vocabulary", 64, "--speculation", "head", *options)
+                          "--learn-vocabulary", 64, "--speculation", self.speculation, *options)
 
     @staticmethod
     def status(server):
@@ -225,13 +226,17 @@ class Learning(TestCase):
             server = self.learn()
             (trainer,) = eventually(lambda: children(server), "a trainer")
             server.signal(ending)
-            self.assertEqual(server.end(), 0 if ending == signal.SIGTERM else -ending)
+            server.process.wait(timeout=server_process.SECONDS)
             if ending == signal.SIGTERM:
                 self.assertTrue(is_gone(trainer), "it was left behind")
             eventually(lambda: is_gone(trainer), "nobody writes to it any more")
+            self.assertEqual(server.end(), 0 if ending == signal.SIGTERM else -ending)
 
 
 class Heads(TestCase):
+    # Where drafts have to pay, one of random weights is never believed in.
+    speculation = "forced"
+
     def drafted(self, server):
         text = server.get("/metrics").body.decode()
         found = re.search(r'source_draft_tokens_total\{[^}]*source="eagle3"[^}]*\} (\S+)', text)
