@@ -307,7 +307,7 @@ void add_options(CLI::App& command, LearningBenchOptions& options) {
       ->capture_default_str();
   command
       .add_option("--modes", options.modes,
-                  "none: no head; static: the same one; online: it learns; scratch: from nothing")
+                  "none: no head; static: one; online: it learns; scratch: from none")
       ->check(CLI::IsMember({"none", "static", "online", "scratch"}).description(""))
       ->delimiter(',')
       ->type_name("MODE,…")

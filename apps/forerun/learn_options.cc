@@ -122,12 +122,12 @@ void add_learn_options(CLI::App& command, LearnOptions& options) {
       ->group(kLearning);
   command
       .add_option("--learn-dir", options.folder,
-                  "Heads, events and what training goes on from; else beside pulled models")
+                  "For heads, events and training's state; else beside the models")
       ->type_name("FOLDER")
       ->group(kLearning);
   command
       .add_option("--learn-share", options.share,
-                  "Share of the processors kept for learning; 0: it takes what is left over")
+                  "Of the processors, kept for learning; 0: what serving leaves")
       ->check(CLI::Range(0.0, 0.9).description(""))
       ->type_name("SHARE")
       ->capture_default_str()

@@ -191,7 +191,7 @@ TEST_F(Loop, StartsATrainerAnewThatEnds) {
   }
   EXPECT_TRUE(tells) << told();
   answer(4);
-  EXPECT_EQ(learner_->status().starved, Starved::kLearning);
+  EXPECT_TRUE(comes([&] { return learner_->status().starved == Starved::kLearning; }));
 }
 
 TEST_F(Loop, SaysWhereThereIsNoTrainer) {

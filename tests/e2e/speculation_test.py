@@ -101,7 +101,8 @@ class Command(forerun.TestCase):
                           ["bench", "speculation", model, "--prompts", "x", "--speculation", "auto,fast"]):
             result = forerun.run(*arguments)
             self.assertEqual(result.returncode, 2, result)
-            self.assertIn("it may be auto, off, history, prediction, forced, draft=MODEL or eagle3=FOLDER",
+            self.assertIn("it may be auto, off, history, prediction, head, forced, draft=MODEL or "
+                          "eagle3=FOLDER",
                           result.stderr)
 
     def bench(self, model, *arguments):
