@@ -21,12 +21,18 @@ TraceRecording::TraceRecording(const TraceOptions& trace, const Model& model, Tr
                {.rate = trace.rate, .max_positions = trace.max_positions}),
       spill_(std::make_unique<TraceSpill>(ring_, std::move(writer))) {}
 
+Result<TraceFileWriter> open_traces(const TraceOptions& trace, const Model& model) {
+  Result<TraceFileWriter> writer = TraceFileWriter::open(trace.folder, trace.max_bytes);
+  if (!writer.ok()) return writer;
+  if (Status status = write_target(trace.folder, model); !status.ok()) return status.error();
+  return writer;
+}
+
 Result<std::unique_ptr<TraceRecording>> TraceRecording::start(const TraceOptions& trace,
                                                               const Model& model,
                                                               EngineOptions& options) {
-  Result<TraceFileWriter> writer = TraceFileWriter::open(trace.folder, trace.max_bytes);
+  Result<TraceFileWriter> writer = open_traces(trace, model);
   if (!writer.ok()) return writer.error();
-  if (Status status = write_target(trace.folder, model); !status.ok()) return status.error();
   Result<TraceRing> ring = TraceRing::create(kRingBytes);
   if (!ring.ok()) return ring.error();
   std::unique_ptr<TraceRecording> recording(

@@ -20,6 +20,10 @@ struct TraceOptions {
   uint64_t max_bytes = uint64_t{16} << 30;                        // of all files
 };
 
+// The folder of traces, made where there is none, with what a trainer needs of the model; and its
+// writer. An Error says what cannot be written.
+Result<TraceFileWriter> open_traces(const TraceOptions& trace, const Model& model);
+
 // What an engine answers, recorded in a folder to train heads with (docs/learning.md).
 class TraceRecording final {
  public:

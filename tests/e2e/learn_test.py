@@ -197,6 +197,13 @@ class Learning(TestCase):
         self.assertIn('forerun_trace_records_total{state="opted_out"} 6',
                       server.get("/metrics").body.decode())
 
+    def test_keeps_traces_in_a_folder_that_is_new(self):
+        traces = self.folder / "traces"
+        server = self.learn("--trace-dir", traces)
+        self.assert_same_answers(server)
+        eventually(lambda: list(traces.glob("*.trace")), "a file of traces")
+        self.assertTrue((traces / "target.safetensors").exists())
+
     def test_one_learns_in_a_folder(self):
         server = self.learn()
         second = forerun.run("serve", self.model, "--port", 0, "--learn", "--learn-dir", self.store,
