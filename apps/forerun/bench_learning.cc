@@ -22,14 +22,12 @@
 #include "prompt.h"
 #include "speculation_options.h"
 #include "speculation_prompts.h"
-#include "text_input.h"
 
 namespace forerun {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMostPromptBytes = 256'000'000;
 constexpr uint32_t kMixDomain = 0x5849'4d4c;  // "LMIX"
 
 struct LearningBenchOptions {
@@ -60,10 +58,8 @@ struct Stream {
 Result<std::vector<Stream>> read_streams(const std::vector<std::string>& paths) {
   std::vector<Stream> streams;
   for (const std::string& path : paths) {
-    const Result<std::string> text = read_text(path, kMostPromptBytes);
-    if (!text.ok()) return text.error();
-    Result<std::vector<SpeculationPrompt>> prompts = parse_speculation_prompts(*text);
-    if (!prompts.ok()) return Error{path + ": " + prompts.error().message};
+    Result<std::vector<SpeculationPrompt>> prompts = read_speculation_prompts(path);
+    if (!prompts.ok()) return prompts.error();
     streams.push_back({fs::path(path).stem().string(), *std::move(prompts)});
   }
   return streams;
@@ -320,26 +316,11 @@ void add_options(CLI::App& command, LearningBenchOptions& options) {
       ->check(CLI::IsMember({"head", "auto"}).description(""))
       ->type_name("KIND")
       ->capture_default_str();
-  command.add_option("--requests", options.requests, "Of a segment")
-      ->check(from_to<int64_t>(1, 1'000'000))
-      ->type_name("N")
-      ->capture_default_str();
-  command.add_option("--visits", options.visits, "Of each stream, when they alternate")
-      ->check(from_to(1, 100))
-      ->type_name("N")
-      ->capture_default_str();
-  command.add_option("--concurrency", options.run.concurrency, "Requests at a time")
-      ->check(from_to(1, 1024))
-      ->type_name("N")
-      ->capture_default_str();
-  command.add_option("--window", options.run.window, "Requests of a line")
-      ->check(from_to<int64_t>(1, 1'000'000))
-      ->type_name("N")
-      ->capture_default_str();
-  command.add_option("--tokens", options.tokens, "Longest answer")
-      ->check(from_to<int64_t>(1, 1 << 20))
-      ->type_name("N")
-      ->capture_default_str();
+  add_count(command, "--requests", options.requests, 1, 1'000'000, "Of a segment");
+  add_count(command, "--visits", options.visits, 1, 100, "Of each stream, when they alternate");
+  add_count(command, "--concurrency", options.run.concurrency, 1, 1024, "Requests at a time");
+  add_count(command, "--window", options.run.window, 1, 1'000'000, "Requests of a line");
+  add_count(command, "--tokens", options.tokens, 1, 1 << 20, "Longest answer");
   command.add_option("--temperature", options.temperature, "Of sampling")
       ->check(CLI::Range(0.0f, 10.0f).description(""))
       ->type_name("T")

@@ -146,18 +146,11 @@ void add_bench_replay(CLI::App& bench, int& exit_code) {
   command->add_option("--traces", options->traces, "What `serve --trace-dir` recorded")
       ->required()
       ->type_name("FOLDER");
-  command->add_option("--depth", options->depth, "Tokens of a draft")
-      ->check(from_to(1, kMostDepth))
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--skip", options->skip, "Answers left out at the beginning")
-      ->check(from_to<int64_t>(0, int64_t{1} << 40))
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--limit", options->limit, "Only so many answers; 0: all")
-      ->check(from_to<int64_t>(0, int64_t{1} << 40))
-      ->type_name("N")
-      ->capture_default_str();
+  add_count(*command, "--depth", options->depth, 1, kMostDepth, "Tokens of a draft");
+  add_count(*command, "--skip", options->skip, 0, int64_t{1} << 40,
+            "Answers left out at the beginning");
+  add_count(*command, "--limit", options->limit, 0, int64_t{1} << 40,
+            "Only so many answers; 0: all");
   add_threads(*command, options->threads);
   add_json(*command, options->json);
   command->footer(

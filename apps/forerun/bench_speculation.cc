@@ -17,12 +17,9 @@
 #include "speculation_load.h"
 #include "speculation_options.h"
 #include "speculation_prompts.h"
-#include "text_input.h"
 
 namespace forerun {
 namespace {
-
-constexpr size_t kMostPromptBytes = 256'000'000;
 
 struct SpeculationBenchOptions {
   std::string model;
@@ -298,10 +295,8 @@ class SpeculationBench final {
 };
 
 int bench_speculation(const SpeculationBenchOptions& options) {
-  const Result<std::string> text = read_text(options.prompts, kMostPromptBytes);
-  if (!text.ok()) return failed(text.error());
-  Result<std::vector<SpeculationPrompt>> prompts = parse_speculation_prompts(*text);
-  if (!prompts.ok()) return failed({options.prompts + ": " + prompts.error().message});
+  Result<std::vector<SpeculationPrompt>> prompts = read_speculation_prompts(options.prompts);
+  if (!prompts.ok()) return failed(prompts.error());
   if (options.limit > 0 && std::ssize(*prompts) > options.limit) prompts->resize(options.limit);
   Result<LoadedModel> loaded = load_model(options.model, options.threads);
   if (!loaded.ok()) return failed(loaded.error());

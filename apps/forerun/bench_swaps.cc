@@ -23,13 +23,11 @@
 #include "models/eagle3_head.h"
 #include "prompt.h"
 #include "speculation_prompts.h"
-#include "text_input.h"
 
 namespace forerun {
 namespace {
 
 constexpr int kLowestPriority = 19;
-constexpr size_t kMostPromptBytes = 256'000'000;
 
 struct SwapBenchOptions {
   std::string model;
@@ -205,10 +203,8 @@ Result<std::vector<Request>> make_requests(const SwapBenchOptions& options,
                                            const LoadedModel& loaded) {
   const Result<const Tokenizer*> tokenizer = need_tokenizer(loaded);
   if (!tokenizer.ok()) return tokenizer.error();
-  const Result<std::string> text = read_text(options.prompts, kMostPromptBytes);
-  if (!text.ok()) return text.error();
-  const Result<std::vector<SpeculationPrompt>> prompts = parse_speculation_prompts(*text);
-  if (!prompts.ok()) return Error{options.prompts + ": " + prompts.error().message};
+  const Result<std::vector<SpeculationPrompt>> prompts = read_speculation_prompts(options.prompts);
+  if (!prompts.ok()) return prompts.error();
   std::vector<Request> requests;
   for (const SpeculationPrompt& prompt : *prompts) {
     if (std::ssize(requests) == options.limit) break;
@@ -259,30 +255,16 @@ void add_bench_swaps(CLI::App& bench, int& exit_code) {
   command->add_option("--prompts", options->prompts, "Prompts, a JSON object a line")
       ->required()
       ->type_name("FILE");
-  command->add_option("--swaps", options->swaps, "Of a pass, at most")
-      ->check(from_to<int64_t>(1, 1'000'000))
-      ->type_name("N")
-      ->capture_default_str();
+  add_count(*command, "--swaps", options->swaps, 1, 1'000'000, "Of a pass, at most");
   command->add_option("--every", options->every_seconds, "From one swap to the next")
       ->check(CLI::Range(0.0, 3600.0).description(""))
       ->type_name("S")
       ->capture_default_str();
-  command->add_option("--limit", options->limit, "Prompts of a pass")
-      ->check(from_to<int64_t>(1, 1'000'000))
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--tokens", options->tokens, "Longest answer")
-      ->check(from_to<int64_t>(1, 1 << 20))
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--concurrency", options->concurrency, "Requests at a time")
-      ->check(from_to(1, 1024))
-      ->type_name("N")
-      ->capture_default_str();
-  command->add_option("--rounds", options->rounds, "Passes without swaps and with, by turns")
-      ->check(from_to(1, 1000))
-      ->type_name("N")
-      ->capture_default_str();
+  add_count(*command, "--limit", options->limit, 1, 1'000'000, "Prompts of a pass");
+  add_count(*command, "--tokens", options->tokens, 1, 1 << 20, "Longest answer");
+  add_count(*command, "--concurrency", options->concurrency, 1, 1024, "Requests at a time");
+  add_count(*command, "--rounds", options->rounds, 1, 1000,
+            "Passes without swaps and with, by turns");
   add_threads(*command, options->threads);
   add_json(*command, options->json);
   command->callback([options, &exit_code] { exit_code = bench_swaps(*options); });

@@ -14,7 +14,6 @@
 
 #include "learning_folder.h"
 #include "model_options.h"
-#include "online/target_files.h"
 #include "speculation_options.h"
 
 namespace forerun {
@@ -92,8 +91,7 @@ Result<LearnerOptions> learner_options(const LearnOptions& options, const TraceO
   made.rate = trace.rate;
   made.max_positions = trace.max_positions;
   if (trace.folder.empty()) return made;
-  if (Status status = write_target(trace.folder, model); !status.ok()) return status.error();
-  Result<TraceFileWriter> writer = TraceFileWriter::open(trace.folder, trace.max_bytes);
+  Result<TraceFileWriter> writer = open_traces(trace, model);
   if (!writer.ok()) return writer.error();
   made.spill.emplace(*std::move(writer));
   return made;
@@ -132,28 +130,19 @@ void add_learn_options(CLI::App& command, LearnOptions& options) {
       ->type_name("SHARE")
       ->capture_default_str()
       ->group(kLearning);
-  command
-      .add_option("--learn-cadence", options.cadence, "New answers from a candidate to the next")
-      ->check(from_to<int64_t>(8, 1'000'000))
-      ->type_name("N")
-      ->capture_default_str()
+  add_count(command, "--learn-cadence", options.cadence, 8, 1'000'000,
+            "New answers from a candidate to the next")
       ->group(kLearning);
-  command
-      .add_option("--learn-vocabulary", options.draft_vocab,
-                  "Tokens that a new head can draft: the most frequent ones")
-      ->check(from_to<int64_t>(32, 1'000'000))
-      ->type_name("N")
-      ->capture_default_str()
+  add_count(command, "--learn-vocabulary", options.draft_vocab, 32, 1'000'000,
+            "Tokens that a new head can draft: the most frequent ones")
       ->group(kLearning);
   command.add_option("--learn-reuse", options.reuse, "Times an answer is trained on, in the mean")
       ->check(CLI::Range(0.1, 100.0).description(""))
       ->type_name("X")
       ->capture_default_str()
       ->group(kLearning);
-  command.add_option("--learn-unroll", options.unroll, "Tokens ahead that the head is trained for")
-      ->check(from_to(1, 16))
-      ->type_name("N")
-      ->capture_default_str()
+  add_count(command, "--learn-unroll", options.unroll, 1, 16,
+            "Tokens ahead that the head is trained for")
       ->group(kLearning);
   command.add_option("--learn-rate", options.learning_rate, "Learning rate of the head's training")
       ->check(CLI::Range(1e-7, 1.0).description(""))

@@ -5,6 +5,7 @@
 #include <concepts>
 #include <optional>
 #include <string>
+#include <type_traits>
 
 #include "kernels/attention.h"
 
@@ -32,6 +33,16 @@ CLI::Validator from_to(T low, T high) {
            std::to_string(high);
   };
   return {fault, /*validator_desc=*/""};
+}
+
+// An option that takes such a number.
+template <std::integral T>
+CLI::Option* add_count(CLI::App& command, const char* name, T& count, std::type_identity_t<T> low,
+                       std::type_identity_t<T> high, const char* help) {
+  return command.add_option(name, count, help)
+      ->check(from_to<T>(low, high))
+      ->type_name("N")
+      ->capture_default_str();
 }
 
 }  // namespace forerun

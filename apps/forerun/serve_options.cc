@@ -26,15 +26,6 @@ CLI::Option* add_seconds(CLI::App& command, const char* name, double& seconds, c
       ->capture_default_str();
 }
 
-template <typename T>
-CLI::Option* add_count(CLI::App& command, const char* name, T& count, T low, T high,
-                       const char* help) {
-  return command.add_option(name, count, help)
-      ->check(from_to<T>(low, high))
-      ->type_name("N")
-      ->capture_default_str();
-}
-
 CLI::Option* add_list(CLI::App& command, const char* name, std::vector<std::string>& list,
                       const char* help) {
   return command.add_option(name, list, help)->delimiter(',')->allow_extra_args(false);

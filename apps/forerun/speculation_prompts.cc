@@ -3,9 +3,12 @@
 #include <optional>
 
 #include "base/json.h"
+#include "text_input.h"
 
 namespace forerun {
 namespace {
+
+constexpr size_t kMostBytes = 256'000'000;
 
 std::optional<std::string> string_of(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -56,6 +59,14 @@ Result<std::vector<SpeculationPrompt>> parse_speculation_prompts(std::string_vie
     prompts.push_back(std::move(prompt));
   }
   if (prompts.empty()) return Error{"there are no prompts"};
+  return prompts;
+}
+
+Result<std::vector<SpeculationPrompt>> read_speculation_prompts(const std::string& path) {
+  const Result<std::string> text = read_text(path, kMostBytes);
+  if (!text.ok()) return text.error();
+  Result<std::vector<SpeculationPrompt>> prompts = parse_speculation_prompts(*text);
+  if (!prompts.ok()) return Error{path + ": " + prompts.error().message};
   return prompts;
 }
 

@@ -21,4 +21,7 @@ struct SpeculationPrompt {
 // Error names the line.
 Result<std::vector<SpeculationPrompt>> parse_speculation_prompts(std::string_view text);
 
+// The same of a file, or of standard input for "-". An Error names the file, too.
+Result<std::vector<SpeculationPrompt>> read_speculation_prompts(const std::string& path);
+
 }  // namespace forerun

@@ -31,7 +31,6 @@ class TrainerProcess final {
   bool is_running();
   // How it ended, for people: "exit status 1", "signal 9".
   const std::string& ending() const { return ending_; }
-  pid_t pid() const { return pid_; }
 
   // Closes its input, at which it saves and ends; after `seconds` it is killed.
   void end(double seconds);
