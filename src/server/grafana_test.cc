@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "server/exposition.h"
+#include "server/learning_fixture.h"
 #include "server/metrics.h"
 
 namespace forerun {
@@ -32,6 +33,8 @@ TEST(Grafana, TheBoardAsksForMetricsThatThereAre) {
   ASSERT_TRUE(board.ok()) << board.error().message;
   for (const std::string prefix : {"vllm", "forerun"}) {
     Metrics metrics(prefix, "tiny");
+    const FakeLearning learning;
+    metrics.add_learning(learning);
     metrics.count_http("GET", "/metrics", 200);
     std::set<std::string> known;
     const Exposition exposition = parse_exposition(metrics.scrape({}));
@@ -46,7 +49,7 @@ TEST(Grafana, TheBoardAsksForMetricsThatThereAre) {
         asked.insert(names.begin(), names.end());
       }
     }
-    EXPECT_GE(asked.size(), 20u);
+    EXPECT_GE(asked.size(), 30u);
     for (const std::string& name : asked) EXPECT_EQ(known.count(name), 1u) << name;
   }
 }
