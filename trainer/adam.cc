@@ -9,6 +9,8 @@ namespace {
 constexpr double kFirstDecay = 0.9;
 constexpr double kSecondDecay = 0.95;  // as SafeAILab's EAGLE-3 trainer
 constexpr double kEpsilon = 1e-8;
+// Elements of which an update's operands, each passed over several times, fit into a cache.
+constexpr int64_t kPiece = 1 << 15;
 
 }  // namespace
 
@@ -52,16 +54,22 @@ double Adam::gradient_norm() const {
 }
 
 void Adam::update(size_t i, double scale, double rate) {
-  at::Tensor& parameter = parameters_[i];
-  if (!parameter.grad().defined()) return;
-  const at::Tensor gradient = parameter.grad() * scale;
-  first_moments[i].mul_(kFirstDecay).add_(gradient, 1 - kFirstDecay);
-  second_moments[i].mul_(kSecondDecay).addcmul_(gradient, gradient, 1 - kSecondDecay);
+  if (!parameters_[i].grad().defined()) return;
+  const auto pieces = [](const at::Tensor& tensor) { return tensor.view(-1).split(kPiece); };
+  const std::vector<at::Tensor> parameter = pieces(parameters_[i]);
+  const std::vector<at::Tensor> gradients = pieces(parameters_[i].grad().contiguous());
+  const std::vector<at::Tensor> first = pieces(first_moments[i]);
+  const std::vector<at::Tensor> second = pieces(second_moments[i]);
   const auto count = static_cast<double>(num_steps);
   const double first_share = 1 - std::pow(kFirstDecay, count);
   const double second_share = 1 - std::pow(kSecondDecay, count);
-  const at::Tensor root = (second_moments[i] / second_share).sqrt_().add_(kEpsilon);
-  parameter.addcdiv_(first_moments[i], root, -rate / first_share);
+  for (size_t piece = 0; piece < parameter.size(); ++piece) {
+    const at::Tensor gradient = gradients[piece] * scale;
+    first[piece].mul_(kFirstDecay).add_(gradient, 1 - kFirstDecay);
+    second[piece].mul_(kSecondDecay).addcmul_(gradient, gradient, 1 - kSecondDecay);
+    const at::Tensor root = (second[piece] / second_share).sqrt_().add_(kEpsilon);
+    parameter[piece].addcdiv_(first[piece], root, -rate / first_share);
+  }
 }
 
 }  // namespace forerun

@@ -39,6 +39,17 @@ TEST_F(AdamTest, ScalesLongGradientsDown) {
   EXPECT_TRUE(adam.first_moments[0].allclose(at::tensor({0.027f, 0.046f})));
 }
 
+// Large parameters are updated piece by piece.
+TEST_F(AdamTest, UpdatesEveryElement) {
+  parameter = at::ones({300, 211}).set_requires_grad(true);
+  Adam adam({parameter}, {.learning_rate = 0.1, .warmup_steps = 0, .largest_norm = 1e9});
+  for (int i = 0; i < 3; ++i) {
+    const at::Tensor gradient = at::arange(1, 1 + parameter.numel()).view({300, 211});
+    const at::Tensor added = update(adam, gradient.to(at::kFloat));
+    EXPECT_TRUE(added.allclose(at::full_like(added, -0.1), 1e-4, 1e-6)) << added.min();
+  }
+}
+
 TEST_F(AdamTest, ChangesNothingWhereGradientsAreNotFinite) {
   Adam adam({parameter}, {});
   for (const float value :

@@ -20,7 +20,8 @@ struct HeadSizes {
   double rope_theta = 0.0;
 };
 
-// A head's parameters, all of one floating type: matrices [outputs, inputs], norms [d_model].
+// A head's parameters: matrices [outputs, inputs], norms [d_model]; all of one floating type, but
+// for what with_matrices() makes.
 struct Head {
   HeadSizes sizes;
   at::Tensor fc;           // of the three states
@@ -47,19 +48,16 @@ extern const std::array<HeadTensor, 13> kHeadTensors;
 Head make_head(const HeadSizes& sizes, const at::Tensor& output, const at::Tensor& norm,
                uint64_t seed);
 
-// The head's layer, unrolled as it drafts (EAGLE-3's training-time test): slot t reads the target's
-// states at its position and the token behind it. Step 0 of base t is slot t. Step i reads the
-// token i further on and, for a state, the output of step i − 1; it sees the keys and values of
-// slots 0 … t and of its base's own steps 1 … i.
-//
-//   embeddings [batch, slots + steps − 1, d_model]  of the token behind each slot, and of those
-//                                                   that later steps of the last bases read
-//   states     [batch, slots, 3 · d_model]
-//
-// Returns the layer's output of each step for the bases from `first_base` on,
-// [batch, slots − first_base, d_model].
-std::vector<at::Tensor> unroll(const Head& head, const at::Tensor& embeddings,
-                               const at::Tensor& states, int64_t first_base, int steps);
+// The head with its matrices in another type, for products; norms, and with them all that is
+// added and normalised, keep theirs. Gradients flow through to `head`, where they become its type
+// again. One that has the type already is the same.
+Head with_matrices(const Head& head, at::ScalarType type);
+
+// x [rows, inputs] times the transpose of `matrix` [outputs, inputs], computed in the matrix's
+// type, as `type`.
+at::Tensor product(const at::Tensor& x, const at::Tensor& matrix, at::ScalarType type);
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
 
 // [rows, draft_vocab_size] of outputs [rows, d_model].
 at::Tensor head_logits(const Head& head, const at::Tensor& outputs);

@@ -14,6 +14,7 @@
 #include "models/tiny_model.h"
 #include "online/target_files.h"
 #include "trainer_fixture.h"
+#include "unroll.h"
 
 namespace forerun {
 namespace {
@@ -113,7 +114,7 @@ TEST(HeadFiles, AreWhatTheEngineComputes) {
   const at::Tensor states = tiny_tensor("states", {kSlots, 3 * of.target.sizes.d_model});
   const at::Tensor embeddings =
       of.target.embedding.index_select(0, at::tensor(tokens, at::kInt)).to(at::kFloat);
-  const std::vector<at::Tensor> outputs =
+  const std::vector<StepOutputs> outputs =
       unroll(stored->head, embeddings.unsqueeze(0), states.unsqueeze(0), kSlots - 1, kSteps);
   EngineRun run(**engine_head, of.team);
   at::Tensor logits =
@@ -123,7 +124,7 @@ TEST(HeadFiles, AreWhatTheEngineComputes) {
       const at::Tensor state = run.output;
       logits = run.run(kSlots - 1 + step, {tokens[kSlots - 1 + step]}, /*inputs=*/nullptr, &state);
     }
-    const at::Tensor expected = head_logits(stored->head, outputs[step][0])[0];
+    const at::Tensor expected = head_logits(stored->head, outputs[step].bases[0])[0];
     EXPECT_LT((logits - expected).abs().max().item<float>(), 2e-3) << "step " << step;
     EXPECT_GT(expected.abs().max().item<float>(), 0.5);
   }

@@ -1,5 +1,6 @@
 #include "learn.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -50,14 +51,37 @@ void take_records(TraceRing& ring, LiveTraining& training) {
   }
 }
 
+// The library keeps a step's memory for the next one (main.cc); while there is none for long, the
+// system has it.
+class IdleMemory {
+ public:
+  void note_busy() { seconds_ = 0.0; }
+  void note_idle(double seconds) {
+    const bool was_long = seconds_ >= kLong;
+    seconds_ += seconds;
+    if (!was_long && seconds_ >= kLong) malloc_trim(0);
+  }
+
+ private:
+  static constexpr double kLong = 10.0;
+  double seconds_ = 0.0;
+};
+
 Status run(TraceRing& ring, LiveTraining& training) {
   CommandLines commands(STDIN_FILENO);
+  IdleMemory memory;
   while (is_asked_to_end == 0 && !training.is_stopped() && !commands.has_ended()) {
     take_records(ring, training);
     const bool is_busy = training.advance();
     const double begin = now_seconds();
     commands.wait(is_busy ? 0 : kLongestWaitMs);
-    if (!is_busy) training.add_idle(now_seconds() - begin);
+    const double waited = now_seconds() - begin;
+    if (is_busy) {
+      memory.note_busy();
+    } else {
+      training.add_idle(waited);
+      memory.note_idle(waited);
+    }
     while (const std::optional<std::string> line = commands.next()) training.obey(*line);
   }
   return training.finish();

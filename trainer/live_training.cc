@@ -13,6 +13,7 @@
 
 #include "formats/quote.h"
 #include "head_files.h"
+#include "threads.h"
 #include "training_begin.h"
 
 namespace forerun {
@@ -24,6 +25,7 @@ constexpr double kSecondsBetweenLines = 1.0;
 constexpr double kSecondsBetweenSaves = 60.0;  // of steps
 constexpr size_t kCandidatesKept = 2;
 constexpr int kMostFailures = 8;  // batches in a row
+constexpr int kMostThreads = 1024;
 constexpr char kCandidate[] = "candidate-";
 
 std::string state_path(const LiveOptions& options) {
@@ -32,7 +34,9 @@ std::string state_path(const LiveOptions& options) {
 
 // Fresh records take at most a quarter of the memory, but a batch of them there must be.
 int64_t most_fresh(const LiveOptions& options, const LearningTarget& target) {
-  const int64_t bytes_per_slot = 4 * target.sizes.d_model * 2 + 8;
+  // About as many rows of branches as slots.
+  const int64_t rows_per_slot = options.loss.discard > 0.0 ? 5 : 4;
+  const int64_t bytes_per_slot = rows_per_slot * target.sizes.d_model * 2 + 8;
   const int64_t fitting = options.keep_bytes / 4 / (options.window * bytes_per_slot);
   return std::max(options.batch, std::min(fitting, kMostFresh));
 }
@@ -116,7 +120,10 @@ Status LiveTraining::restore() {
     progress_ = state->progress;
     trainer_.emplace(*std::move(state), target_);
   }
-  sink_({{"event", "ready"}, {"step", step()}, {"resumed", is_resumed}});
+  sink_({{"event", "ready"},
+         {"step", step()},
+         {"resumed", is_resumed},
+         {"dtype", options_.loss.bf16_products ? "bf16" : "f32"}});
   if (trainer_ && !is_resumed) note_vocabulary(nullptr);
   return {};
 }
@@ -129,7 +136,8 @@ void LiveTraining::take(std::span<const uint8_t> bytes) {
   if (refused == 0 && filter_.refused().count > 0) tell_error({filter_.refused().first});
   if (!record) return;
   watch_.add(*record, trainer_ ? &trainer_->state.vocabulary : nullptr);
-  std::optional<Example> example = make_example(*record, options_.window);
+  std::optional<Example> example =
+      make_example(*record, options_.window, options_.loss.discard > 0.0);
   if (!example) return;
   buffer_.add({progress_.records, *std::move(example)});
   // What has left the buffer cannot be trained on again; what lies there shall not be for it.
@@ -151,11 +159,23 @@ void LiveTraining::obey(std::string_view line) {
     is_paused_ = command == "pause";
   } else if (command == "begin_from") {
     begin_from(text("head"));
+  } else if (command == "threads") {
+    use_threads(*json);
   } else if (command == "stop") {
     is_stopped_ = true;
   } else {
     tell_error({"there is no such command: " + quote(line, 200)});
   }
+}
+
+void LiveTraining::use_threads(const Json& command) {
+  const auto found = command.find("threads");
+  const bool is_number = found != command.end() && found->is_number_integer();
+  if (!is_number || *found < 1 || *found > kMostThreads) {
+    return tell_error({"threads is " + quote(is_number ? found->dump() : "no number", 200) +
+                       "; it must be between 1 and " + std::to_string(kMostThreads)});
+  }
+  set_num_threads(found->get<int>());
 }
 
 void LiveTraining::begin_from(const std::string& folder) {
@@ -323,19 +343,24 @@ void LiveTraining::save_or_tell() {
 void LiveTraining::tell_steps() {
   if (tally_.batches() == 0) return;
   const TrainReport report = tally_.report();
-  sink_({{"event", "step"},
-         {"step", step()},
-         {"loss", report.loss},
-         {"accuracies", report.accuracies},
-         {"acceptance_length", report.acceptance_length()},
-         {"seconds", step_seconds_ / static_cast<double>(tally_.batches())},
-         {"trained_tokens", progress_.trained_tokens},
-         {"records", progress_.records},
-         {"buffered", buffer_.size()},
-         {"skipped", progress_.skipped},
-         {"refused", filter_.refused().count},
-         {"held_out", filter_.refused().held_out},
-         {"idle_seconds", idle_seconds_}});
+  Json line = {{"event", "step"},
+               {"step", step()},
+               {"loss", report.loss},
+               {"accuracies", report.accuracies},
+               {"acceptance_length", report.acceptance_length()},
+               {"seconds", step_seconds_ / static_cast<double>(tally_.batches())},
+               {"trained_tokens", progress_.trained_tokens},
+               {"records", progress_.records},
+               {"buffered", buffer_.size()},
+               {"skipped", progress_.skipped},
+               {"refused", filter_.refused().count},
+               {"held_out", filter_.refused().held_out},
+               {"idle_seconds", idle_seconds_}};
+  if (report.branch_rows > 0) {
+    line["branch_loss"] = report.branch_loss;
+    line["branch_rows"] = report.branch_rows;
+  }
+  sink_(line);
   tally_ = TrainTally(options_.loss.steps);
   step_seconds_ = 0.0;
   idle_seconds_ = 0.0;

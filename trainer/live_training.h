@@ -40,16 +40,18 @@ struct LiveOptions : TrainingOptions {
 // Commands are JSON objects:
 //
 //   {"command": "pause" | "resume" | "stop"}   records are taken while it is paused
+//   {"command": "threads", "threads": N}       steps are computed by so many from now on
 //   {"command": "begin_from", "head": FOLDER}  answered by "begun"; the vocabulary is the head's
 //
 // and so are events, each under its name in "event":
 //
-//   ready       step, resumed: whether from a saved state
+//   ready       step, resumed: whether from a saved state, dtype: of products, f32 or bf16
 //   vocabulary  the head has another: generation, kept, new (tokens), outside_share (of the
 //   response
 //               tokens since the last change, at most of 1,000 records, those outside the old one)
 //   step        at most once a second and before a candidate, of the steps since the last line:
 //   loss,
+//               branch_loss and branch_rows (only with `discard`, where there were any),
 //               accuracies, acceptance_length, seconds (a step's); idle_seconds (since then); and
 //               altogether: step, trained_tokens, records (taken from the source, of all runs),
 //               skipped (batches, of all runs), refused, held_out (records, of this run); buffered
@@ -84,6 +86,7 @@ class LiveTraining final {
 
   Status restore();
   void begin_from(const std::string& folder);
+  void use_threads(const Json& command);
   bool begin_new();
   void adapt_vocabulary();
   void note_vocabulary(const DraftVocabulary* before);

@@ -1,5 +1,6 @@
 #include "live_training.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "aten.h"
 #include "head_files.h"
 #include "threads.h"
 #include "trainer_fixture.h"
@@ -103,7 +105,8 @@ class LiveTrainingTest : public testing::Test {
 TEST_F(LiveTrainingTest, BeginsWhenTheVocabularyCanBeChosen) {
   options.draft_vocab = 20;
   begin();
-  EXPECT_EQ(events, std::vector<Json>({{{"event", "ready"}, {"step", 0}, {"resumed", false}}}));
+  EXPECT_EQ(events, std::vector<Json>(
+                        {{{"event", "ready"}, {"step", 0}, {"resumed", false}, {"dtype", "f32"}}}));
   push(7);
   EXPECT_EQ(work(), 0);
   push(1);
@@ -230,6 +233,20 @@ TEST_F(LiveTrainingTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(step["buffered"], 8);
 }
 
+TEST_F(LiveTrainingTest, TellsOfBranches) {
+  for (const double discard : {0.0, 0.5}) {
+    options.out = traces.file(discard > 0.0 ? "with" : "without");
+    options.loss.discard = discard;
+    begin();
+    for (const auto& record : traces.make_records_with_branches(8)) training->take(record);
+    work();
+    const Json step = last_step();
+    ASSERT_TRUE(step.is_object());
+    EXPECT_EQ(step.contains("branch_loss"), discard > 0.0) << step;
+    EXPECT_EQ(step.value("branch_rows", 0), discard > 0.0 ? 2 * 8 * 16 : 0) << step;
+  }
+}
+
 TEST_F(LiveTrainingTest, Pauses) {
   begin();
   push(8);
@@ -240,6 +257,25 @@ TEST_F(LiveTrainingTest, Pauses) {
   command({{"command", "resume"}});
   EXPECT_EQ(work(), 4);
   EXPECT_EQ(last_step()["records"], 16);
+}
+
+TEST_F(LiveTrainingTest, ComputesByAsManyThreadsAsItIsTold) {
+  begin();
+  push(8);
+  ASSERT_EQ(at::get_num_threads(), 1);
+  command({{"command", "threads"}, {"threads", 2}});
+  EXPECT_EQ(at::get_num_threads(), 2);
+  EXPECT_EQ(work(), 2);
+  command({{"command", "threads"}, {"threads", 1}});
+  EXPECT_EQ(at::get_num_threads(), 1);
+  EXPECT_TRUE(told("error").empty());
+  for (const Json& wrong : {Json(0), Json(-1), Json(1025), Json(1.5), Json("2"), Json()}) {
+    command({{"command", "threads"}, {"threads", wrong}});
+  }
+  command({{"command", "threads"}});
+  ASSERT_EQ(told("error").size(), 7u);
+  EXPECT_EQ(told("error")[0]["error"], "threads is '0'; it must be between 1 and 1024");
+  EXPECT_EQ(at::get_num_threads(), 1);
 }
 
 TEST_F(LiveTrainingTest, SaysWhichCommandsThereAreNot) {
@@ -356,7 +392,8 @@ TEST_F(LiveTrainingTest, GoesOnWhereItWasKilled) {
   const Json last = last_step();
   EXPECT_GT(last["step"], candidate["step"]);
   begin();  // the other one saved nothing
-  const Json ready = {{"event", "ready"}, {"step", candidate["step"]}, {"resumed", true}};
+  const Json ready = {
+      {"event", "ready"}, {"step", candidate["step"]}, {"resumed", true}, {"dtype", "f32"}};
   EXPECT_EQ(events, std::vector({ready}));
   push(4);
   EXPECT_EQ(work(), 1 + 1);  // four new ones, the same again

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+
+#include "branches.h"
 
 namespace forerun {
 namespace {
@@ -39,11 +42,11 @@ at::Tensor indices(std::span<const Wanted> wanted, Number number) {
 
 // The distributions that `wanted` were sampled from.
 at::Tensor target_log_probs(const Batch& batch, std::span<const Wanted> wanted,
-                            const at::Tensor& output) {
+                            const at::Tensor& output, at::ScalarType type) {
   const at::Tensor rows = indices(
       wanted, [&](const Wanted& one) { return one.example * batch.num_slots() + one.slot; });
   const at::Tensor finals = batch.finals.flatten(0, 1).index_select(0, rows);
-  return at::log_softmax(at::linear(finals.to(output.scalar_type()), output), -1);
+  return at::log_softmax(product(finals, output, type), -1);
 }
 
 // Of the token behind every slot, and behind the batch's end of as many as later steps read.
@@ -52,15 +55,64 @@ at::Tensor embed(const Batch& batch, const at::Tensor& embedding, int steps, at:
   return at::embedding(embedding, tokens).to(type);
 }
 
+// The bases that the wanted tokens are predicted from, of each example.
+std::vector<RowRange> needed_bases(const Batch& batch, std::span<const Wanted> wanted, int steps) {
+  std::vector<RowRange> bases(static_cast<size_t>(batch.num_examples()),
+                              {.first = batch.num_slots(), .end = 0});
+  for (const Wanted& one : wanted) {
+    RowRange& range = bases[static_cast<size_t>(one.example)];
+    range.first = std::min(range.first, std::max<int64_t>(one.slot - steps, 0));
+    range.end = std::max(range.end, one.slot);
+  }
+  return bases;
+}
+
+// The first of them all. An example that needs none gets that one: there are no empty ranges.
+int64_t first_needed(std::vector<RowRange>& bases) {
+  const int64_t first = std::ranges::min(bases, {}, &RowRange::first).first;
+  for (RowRange& range : bases) {
+    if (range.end <= range.first) range = {first, first + 1};
+  }
+  return first;
+}
+
+// Adds what the head says behind tokens that were drafted in vain. Of the branch's first token
+// nothing needs to be said: that the target chose another one there, it learns from the
+// distribution of its parent, which is the sequence's own. What it would draft behind that token is
+// what nothing else teaches: a head that drafts trees, or goes on where it is wrong, is asked that.
+void add_branches(const Head& head, const TargetMatrices& target, const Batch& batch,
+                  const BranchPlan& plan, const std::vector<StepOutputs>& outputs,
+                  const LossOptions& options, BatchLoss& out) {
+  const double counted = static_cast<double>(out.counted());
+  double weight = options.discard / counted;
+  double sum = 0.0;
+  for (size_t i = 0; i < outputs.size(); ++i, weight *= options.decay) {
+    if (!plan.any(i)) continue;
+    const at::Tensor finals = batch.branch_finals.index_select(0, plan.finals_of(i));
+    const at::Tensor log_probs =
+        at::log_softmax(product(finals, target.output, head.norm.scalar_type()), -1);
+    const at::Tensor logits =
+        head_logits(head, outputs[i].branches.flatten(0, 1).index_select(0, plan.outputs_of(i)));
+    const at::Tensor loss = row_losses(options.kind, log_probs, logits).sum();
+    out.loss = out.loss + weight * loss;
+    sum += loss.item<double>();
+  }
+  out.branches = {plan.num_rows(), sum / static_cast<double>(plan.num_rows())};
+}
+
 // Multiplications of the matrix products, the forward and the two backward ones. States have no
 // gradient, and the target's logits need none.
-double multiplications(const Head& head, const Batch& batch, int64_t num_bases,
+double multiplications(const Head& head, std::span<const RowRange> needed,
                        const std::vector<StepTally>& steps) {
   const auto size = [](const at::Tensor& matrix) { return static_cast<double>(matrix.numel()); };
   const auto num_steps = static_cast<double>(steps.size());
-  const auto examples = static_cast<double>(batch.num_examples());
-  const double slots = examples * static_cast<double>(batch.num_slots());
-  const double bases = examples * static_cast<double>(num_bases);
+  const auto examples = static_cast<double>(needed.size());
+  double slots = 0.0;
+  double bases = 0.0;
+  for (const RowRange& range : needed) {
+    slots += static_cast<double>(range.end);
+    bases += static_cast<double>(range.end - range.first);
+  }
   const double kv = size(head.k) + size(head.v);
   const double tokens = (slots + examples * (num_steps - 1)) * (size(head.q) + kv) / 2;
   const double states =
@@ -74,22 +126,46 @@ double multiplications(const Head& head, const Batch& batch, int64_t num_bases,
   return 2 * slots * size(head.fc) + 3 * (tokens + states + rest) + logits + target;
 }
 
+// The same of branches' rows.
+double multiplications(const Head& head, const BranchPlan& plan) {
+  double layer = 0.0;
+  for (const at::Tensor& matrix : {head.q, head.k, head.v, head.o, head.gate, head.up, head.down}) {
+    layer += static_cast<double>(matrix.numel());
+  }
+  const double logits = static_cast<double>(head.lm_head.numel());
+  return static_cast<double>(plan.num_rows()) *
+         (3 * layer + logits * (head.lm_head.requires_grad() ? 4 : 3));
+}
+
 }  // namespace
 
-at::Tensor row_losses(LossKind kind, const at::Tensor& target_log_probs, const at::Tensor& logits) {
+TargetRows::TargetRows(at::Tensor of_log_probs)
+    : log_probs(std::move(of_log_probs)),
+      probs(log_probs.exp()),
+      sums((probs * log_probs).sum(-1)) {}
+
+TargetRows TargetRows::first(int64_t count) const {
+  TargetRows out;
+  out.log_probs = log_probs.narrow(0, 0, count);
+  out.probs = probs.narrow(0, 0, count);
+  out.sums = sums.narrow(0, 0, count);
+  return out;
+}
+
+at::Tensor row_losses(LossKind kind, const TargetRows& target, const at::Tensor& logits) {
   const at::Tensor head_log_probs = at::log_softmax(logits, -1);
   switch (kind) {
     case LossKind::kKl:
-      return (target_log_probs.exp() * (target_log_probs - head_log_probs)).sum(-1);
+      return target.sums - (target.probs * head_log_probs).sum(-1);
     case LossKind::kReverseKl:
-      return (head_log_probs.exp() * (head_log_probs - target_log_probs)).sum(-1);
+      return (head_log_probs.exp() * (head_log_probs - target.log_probs)).sum(-1);
     case LossKind::kAcceptance:
       break;
   }
-  return -at::minimum(target_log_probs, head_log_probs).exp().sum(-1).log();
+  return -at::minimum(target.log_probs, head_log_probs).exp().sum(-1).log();
 }
 
-BatchLoss batch_loss(const Head& head, const TargetMatrices& target,
+BatchLoss batch_loss(const Head& parameters, const TargetMatrices& target,
                      const DraftVocabulary& vocabulary, const Batch& batch,
                      const LossOptions& options) {
   BatchLoss out;
@@ -98,15 +174,20 @@ BatchLoss batch_loss(const Head& head, const TargetMatrices& target,
   if (wanted.empty()) return out;
   // Those that every step predicts come first.
   std::ranges::stable_sort(wanted, std::ranges::greater(), &Wanted::slot);
-  const int64_t first_base = std::max<int64_t>(wanted.back().slot - options.steps, 0);
+  const BranchPlan branches =
+      options.discard > 0.0 ? BranchPlan(batch, options.steps) : BranchPlan();
+  std::vector<RowRange> needed = needed_bases(batch, wanted, options.steps);
+  branches.widen(needed);
+  const int64_t first_base = first_needed(needed);
   const int64_t num_bases = batch.num_slots() - first_base;
-  const at::ScalarType type = head.fc.scalar_type();
-  const std::vector<at::Tensor> outputs =
-      unroll(head, embed(batch, target.embedding, options.steps, type), batch.states.to(type),
-             first_base, options.steps);
-  const at::Tensor log_probs = target_log_probs(batch, wanted, target.output);
+  const at::ScalarType type = parameters.norm.scalar_type();
+  const Head head = options.bf16_products ? with_matrices(parameters, at::kBFloat16) : parameters;
+  const std::vector<StepOutputs> outputs =
+      unroll(head, embed(batch, target.embedding, options.steps, type), batch.states, first_base,
+             options.steps, branches.rows(batch, target.embedding, type, first_base), needed);
+  const TargetRows target_rows(target_log_probs(batch, wanted, target.output, type));
   const at::Tensor draft_ids = indices(wanted, [](const Wanted& one) { return one.draft_id; });
-  out.loss = at::zeros({}, head.fc.options().requires_grad(false));
+  out.loss = at::zeros({}, head.norm.options().requires_grad(false));
   double weight = 1.0;
   for (int i = 0; i < options.steps; ++i, weight *= options.decay) {
     while (!wanted.empty() && wanted.back().slot <= i) wanted.pop_back();
@@ -115,16 +196,21 @@ BatchLoss batch_loss(const Head& head, const TargetMatrices& target,
     const at::Tensor rows = indices(wanted, [&](const Wanted& one) {
       return one.example * num_bases + one.slot - 1 - i - first_base;
     });
-    const at::Tensor logits =
-        head_logits(head, outputs[static_cast<size_t>(i)].flatten(0, 1).index_select(0, rows));
-    const at::Tensor loss = row_losses(options.kind, log_probs.narrow(0, 0, count), logits).mean();
+    const at::Tensor logits = head_logits(
+        head, outputs[static_cast<size_t>(i)].bases.flatten(0, 1).index_select(0, rows));
+    const at::Tensor loss = row_losses(options.kind, target_rows.first(count), logits).mean();
     out.loss = out.loss + weight * loss;
     StepTally& tally = out.steps[static_cast<size_t>(i)];
     tally.counted = count;
     tally.loss = loss.item<double>();
     tally.hits = logits.argmax(-1).eq(draft_ids.narrow(0, 0, count)).sum().item<int64_t>();
   }
-  out.flops = 2 * multiplications(head, batch, num_bases, out.steps);
+  out.sequence_loss = out.loss.item<double>();
+  out.flops = 2 * multiplications(head, needed, out.steps);
+  if (branches.num_rows() > 0) {
+    add_branches(head, target, batch, branches, outputs, options, out);
+    out.flops += 2 * multiplications(head, branches);
+  }
   return out;
 }
 

@@ -4,9 +4,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <tuple>
 #include <vector>
 
 #include "trainer_fixture.h"
+#include "unroll.h"
 
 namespace forerun {
 namespace {
@@ -40,13 +42,23 @@ struct Record {
     return {static_cast<const uint16_t*>(tensor.data_ptr()), static_cast<size_t>(tensor.numel())};
   }
   std::optional<Example> example(int64_t max_slots = 512) const {
-    return make_example({header, tokens, /*first_drafts=*/{}, values(states), values(finals)},
-                        max_slots);
+    TraceRecord record = {header, tokens, /*first_drafts=*/{}, values(states), values(finals)};
+    if (branches.empty()) return make_example(record, max_slots);
+    record.branches = branches;
+    record.branch_finals = values(branch_finals);
+    return make_example(record, max_slots, /*with_branches=*/true);
+  }
+  void add_branches(std::vector<TraceBranchRow> rows) {
+    branches = std::move(rows);
+    const std::string name = "branches" + std::to_string(branches.size());
+    branch_finals = (20 * tiny_tensor(name, {std::ssize(branches), kWidth})).to(at::kBFloat16);
   }
 
   TraceHeader header;
   std::vector<int32_t> tokens;
   at::Tensor states, finals;
+  std::vector<TraceBranchRow> branches;
+  at::Tensor branch_finals;
 };
 
 class Loss : public testing::Test {
@@ -157,7 +169,7 @@ TEST_F(Loss, ComparesAPredictionWithTheTargetsOfTheSameToken) {
       const auto outputs =
           unroll(head, embeddings.narrow(0, 0, slots + i).unsqueeze(0),
                  states.narrow(0, 0, slots).unsqueeze(0), slots - 1, static_cast<int>(i) + 1);
-      const at::Tensor logits = head_logits(head, outputs.back()[0]);
+      const at::Tensor logits = head_logits(head, outputs.back().bases[0]);
       const at::Tensor final_state = finals.narrow(0, p + 1 + i - 2, 1);
       const at::Tensor log_probs = at::log_softmax(at::linear(final_state, matrices.output), -1);
       sum += row_losses(options.kind, log_probs, logits).item<double>();
@@ -169,6 +181,157 @@ TEST_F(Loss, ComparesAPredictionWithTheTargetsOfTheSameToken) {
     EXPECT_EQ(tally.hits, hits);
     EXPECT_NEAR(tally.loss, sum / static_cast<double>(count), 1e-9) << "step " << i;
   }
+}
+
+// A record of positions 2 … 14, and what hangs from them; where the unroll of four steps computes a
+// row: the position whose states its draft begins with, and the step. −1: nowhere.
+struct PlacedRow {
+  TraceBranchRow row;
+  int64_t base;
+  int64_t step;
+};
+const std::vector<PlacedRow> kPlacedRows = {
+    {{2, -1, 1, 3}, -1, -1},                         // no position with states is before it
+    {{2, 0, 2, 4}, -1, -1},  {{3, -1, 3, 5}, 2, 1},  // its draft began before the states
+    {{6, -1, 1, 1}, 5, 1},                           // two branches of one place
+    {{6, 3, 2, 2}, 5, 2},                            //
+    {{6, -1, 1, 9}, 5, 1},                           //
+    {{6, 4, 3, 11}, 5, 3},                           //
+    {{6, 6, 4, 0}, -1, -1},                          // behind the last step
+    {{6, 5, 2, 8}, 5, 2},                            //
+    {{6, 4, 3, 10}, 5, 3},                           //
+    {{8, -1, 3, 6}, 5, 3},                           // two tokens of its draft came
+    {{8, 10, 4, 7}, -1, -1},                         //
+    {{9, -1, 7, 2}, 8, 1},    // its draft began earlier than the unroll reaches
+    {{9, 12, 8, 4}, 8, 2},    //
+    {{14, -1, 2, 4}, 12, 2},  // the last token with a slot
+};
+
+Record make_branched() {
+  Record record(16, 3, 2, 13);
+  std::vector<TraceBranchRow> rows;
+  for (const PlacedRow& placed : kPlacedRows) rows.push_back(placed.row);
+  record.add_branches(std::move(rows));
+  return record;
+}
+
+class BranchLoss : public Loss {
+ protected:
+  BranchLoss() {
+    options.steps = 4;
+    options.discard = 0.3;
+  }
+
+  // The loss of what the head alone, without a batch or a branch, says behind the text of row i: it
+  // reads the states up to the base and from then on its own.
+  double alone(const Record& record, size_t i) const {
+    const PlacedRow& placed = kPlacedRows[i];
+    std::vector<int64_t> text;  // behind the first position with states
+    for (int64_t p = record.header.first_state + 1; p <= placed.row.position; ++p) {
+      text.push_back(record.tokens[static_cast<size_t>(p)]);
+    }
+    std::vector<int64_t> branch;
+    for (auto row = static_cast<int32_t>(i); row >= 0; row = record.branches[row].parent) {
+      branch.insert(branch.begin(), record.branches[static_cast<size_t>(row)].token);
+    }
+    text.insert(text.end(), branch.begin(), branch.end());
+    const int64_t slots = placed.base - record.header.first_state + 1;
+    EXPECT_EQ(std::ssize(text), slots + placed.step);
+    const at::Tensor embeddings =
+        matrices.embedding.index_select(0, at::tensor(text, at::kLong)).to(at::kDouble);
+    const at::Tensor states = record.states.to(at::kDouble).narrow(0, 0, slots);
+    const auto outputs = unroll(head, embeddings.unsqueeze(0), states.unsqueeze(0), slots - 1,
+                                static_cast<int>(placed.step) + 1);
+    const at::Tensor logits = head_logits(head, outputs.back().bases[0]);
+    const at::Tensor final_state =
+        record.branch_finals.narrow(0, static_cast<int64_t>(i), 1).to(at::kDouble);
+    const at::Tensor log_probs = at::log_softmax(at::linear(final_state, matrices.output), -1);
+    return row_losses(options.kind, log_probs, logits).item<double>();
+  }
+};
+
+TEST_F(BranchLoss, OfARowIsThatOfAForwardOverItsTextAlone) {
+  const Record record = make_branched();
+  double sum = 0.0;
+  double weighted = 0.0;
+  int64_t count = 0;
+  for (size_t i = 0; i < kPlacedRows.size(); ++i) {
+    if (kPlacedRows[i].step < 0) continue;
+    const double one = alone(record, i);
+    sum += one;
+    weighted += std::pow(options.decay, kPlacedRows[i].step) * one;
+    ++count;
+  }
+  EXPECT_EQ(count, 11);
+  const BatchLoss found = loss({*record.example()});
+  EXPECT_EQ(found.branches.rows, count);
+  EXPECT_NEAR(found.branches.loss, sum / static_cast<double>(count), 1e-9);
+  const double counted = static_cast<double>(found.counted());
+  EXPECT_NEAR(found.loss.item<double>() - found.sequence_loss, options.discard * weighted / counted,
+              1e-9);
+}
+
+// Each row's own: it alone makes the difference.
+TEST_F(BranchLoss, OfEveryRowByItself) {
+  const Record record = make_branched();
+  Record without = record;
+  for (size_t i = 0; i < kPlacedRows.size(); ++i) {
+    if (kPlacedRows[i].step < 0) continue;
+    Example example = *record.example();
+    // Two rows hang from no slot: they are not there.
+    example.branch_finals.narrow(0, static_cast<int64_t>(i) - 2, 1).fill_(0.5);
+    without.branch_finals = record.branch_finals.clone();
+    without.branch_finals.narrow(0, static_cast<int64_t>(i), 1).fill_(0.5);
+    const double rows = static_cast<double>(loss({example}).branches.rows);
+    EXPECT_NEAR(rows * (loss({*record.example()}).branches.loss - loss({example}).branches.loss),
+                alone(record, i) - alone(without, i), 1e-9)
+        << i;
+  }
+}
+
+TEST_F(BranchLoss, OfABatchIsThatOfItsExamples) {
+  const Record bare(10, 4, 0, 9);
+  Record other(12, 4, 0, 11);
+  other.add_branches({{5, -1, 1, 1}, {7, -1, 2, 3}, {7, 1, 3, 5}});
+  const std::vector<Example> examples = {*other.example(), *bare.example(),
+                                         *make_branched().example()};
+  double sum = 0.0;
+  int64_t rows = 0;
+  for (const Example& example : examples) {
+    const BatchLoss alone = loss({example});
+    sum += static_cast<double>(alone.branches.rows) * alone.branches.loss;
+    rows += alone.branches.rows;
+  }
+  const BatchLoss together = loss(examples);
+  EXPECT_EQ(rows, 3 + 11);
+  EXPECT_EQ(together.branches.rows, rows);
+  EXPECT_NEAR(together.branches.loss, sum / static_cast<double>(rows), 1e-12);
+}
+
+TEST_F(BranchLoss, IsNothingWhereItDoesNotCount) {
+  const Record record = make_branched();
+  Record bare = record;
+  bare.branches.clear();
+  options.discard = 0.0;
+  const BatchLoss found = loss({*record.example()});
+  EXPECT_EQ(found.branches.rows, 0);
+  EXPECT_EQ(found.loss.item<double>(), loss({*bare.example()}).loss.item<double>());
+  EXPECT_EQ(found.flops, loss({*bare.example()}).flops);
+  options.discard = 0.3;
+  EXPECT_EQ(loss({*bare.example()}).loss.item<double>(), found.loss.item<double>());
+  options.steps = 1;  // no step reads a drafted token
+  EXPECT_EQ(loss({*record.example()}).branches.rows, 0);
+}
+
+TEST_F(BranchLoss, LeavesOutWhatHangsFromNoSlot) {
+  const Example example = *make_branched().example(/*max_slots=*/6);  // positions 9 … 14
+  ASSERT_EQ(example.branches.size(), 1u);
+  EXPECT_EQ(example.branches[0].slot, 4);
+  EXPECT_EQ(example.branches[0].token, 4);
+  EXPECT_TRUE(example.branch_finals.equal(make_branched().branch_finals.narrow(0, 14, 1)));
+  const Example longer = *make_branched().example(/*max_slots=*/8);  // positions 7 … 14
+  ASSERT_EQ(longer.branches.size(), 5u);
+  EXPECT_EQ(longer.branches[1].parent, 0);
 }
 
 TEST(DraftVocabulary, IsOfTheMostFrequentResponseTokens) {
@@ -196,10 +359,12 @@ TEST_F(Loss, IsTheOneItsNameSays) {
   EXPECT_NEAR(of(LossKind::kAcceptance), -std::log(0.625), 1e-12);
 }
 
-class Gradients : public Loss, public testing::WithParamInterface<LossKind> {
+// With branches, and without.
+class Gradients : public Loss, public testing::WithParamInterface<std::tuple<LossKind, double>> {
  protected:
   Gradients() {
-    options.kind = GetParam();
+    std::tie(options.kind, options.discard) = GetParam();
+    if (options.discard > 0.0) examples[0] = *make_branched().example();
     for (const HeadTensor& row : kHeadTensors) (head.*row.tensor).set_requires_grad(true);
   }
   double value() const { return loss(examples).loss.item<double>(); }
@@ -207,8 +372,9 @@ class Gradients : public Loss, public testing::WithParamInterface<LossKind> {
   std::vector<Example> examples = {*Record(9, 3, 0, 8).example(), *Record(7, 2, 1, 5).example()};
 };
 INSTANTIATE_TEST_SUITE_P(Kinds, Gradients,
-                         testing::Values(LossKind::kKl, LossKind::kReverseKl,
-                                         LossKind::kAcceptance));
+                         testing::Combine(testing::Values(LossKind::kKl, LossKind::kReverseKl,
+                                                          LossKind::kAcceptance),
+                                          testing::Values(0.0, 5.0)));
 
 TEST_P(Gradients, AreThoseOfFiniteDifferences) {
   constexpr double kStep = 1e-5;
@@ -231,6 +397,33 @@ TEST_P(Gradients, AreThoseOfFiniteDifferences) {
       EXPECT_NEAR(gradient[i].item<double>(), (above - below) / (2 * kStep), 1e-5 * largest + 1e-8)
           << row.name << "[" << i << "]";
     }
+  }
+}
+
+// Of operands and of every product's result a bf16 keeps 8 bits; the masters' gradients have as
+// many right, but are of the masters' type.
+TEST_F(Loss, WithProductsInBf16IsNearlyTheSame) {
+  for (const HeadTensor& row : kHeadTensors) (head.*row.tensor).set_requires_grad(true);
+  const std::vector<Example> examples = {*Record(9, 3, 0, 8).example(),
+                                         *Record(7, 2, 1, 5).example()};
+  const BatchLoss exact = loss(examples);
+  exact.loss.backward();
+  std::vector<at::Tensor> gradients;
+  for (const HeadTensor& row : kHeadTensors) {
+    at::Tensor& gradient = (head.*row.tensor).mutable_grad();
+    gradients.push_back(gradient);
+    gradient = at::Tensor();
+  }
+  options.bf16_products = true;
+  const BatchLoss rounded = loss(examples);
+  rounded.loss.backward();
+  EXPECT_NE(rounded.loss.item<double>(), exact.loss.item<double>());
+  EXPECT_NEAR(rounded.loss.item<double>(), exact.loss.item<double>(), 0.01 * exact.sequence_loss);
+  for (size_t i = 0; i < kHeadTensors.size(); ++i) {
+    const at::Tensor gradient = (head.*kHeadTensors[i].tensor).grad();
+    EXPECT_EQ(gradient.scalar_type(), at::kDouble);
+    const double error = (gradient - gradients[i]).norm().item<double>();
+    EXPECT_LT(error, 0.1 * gradients[i].norm().item<double>()) << kHeadTensors[i].name;
   }
 }
 

@@ -1,9 +1,11 @@
+#include <malloc.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,6 +17,7 @@
 #include "base/version.h"
 #include "formats/quote.h"
 #include "learn.h"
+#include "product_type.h"
 #include "threads.h"
 #include "train.h"
 
@@ -34,6 +37,7 @@ struct Command {
   TrainOptions train;
   LearnOptions learn;
   int threads = usable_processors();
+  ProductType products = ProductType::kAuto;
   bool rate = false;
   bool json = false;
 };
@@ -41,8 +45,9 @@ struct Command {
 // Prints reports as lines or as JSON objects, one a line.
 class Printer {
  public:
-  // `product_rate` in operations a second; 0: not measured.
-  Printer(bool json, double product_rate) : json_(json), product_rate_(product_rate) {}
+  // `product_rate` of that type in operations a second; 0: not measured.
+  Printer(bool json, bool bf16, double product_rate)
+      : json_(json), type_(bf16 ? "bf16" : "f32"), product_rate_(product_rate) {}
 
   void operator()(const TrainReport& report) const {
     const std::string line = json_ ? json_line(report) : text_line(report);
@@ -57,18 +62,29 @@ class Printer {
                  {"accuracies", report.accuracies},
                  {"acceptance_length", report.acceptance_length()},
                  {"tokens_per_second", report.tokens_per_second},
+                 {"dtype", type_},
                  {"flops_per_second", report.flops_per_second},
                  {"skipped_batches", report.skipped},
                  {"refused_records", report.refused}};
+    if (report.branch_rows > 0) {
+      line["branch_loss"] = report.branch_loss;
+      line["branch_rows"] = report.branch_rows;
+    }
     if (product_rate_ > 0.0) line["product_share"] = report.flops_per_second / product_rate_;
     return line.dump();
   }
 
   std::string text_line(const TrainReport& report) const {
     char text[256];
-    std::snprintf(text, sizeof(text), "step %lld  loss %.4f  accuracy",
-                  static_cast<long long>(report.step), report.loss);
+    std::snprintf(text, sizeof(text), "step %lld  loss %.4f", static_cast<long long>(report.step),
+                  report.loss);
     std::string line = text;
+    if (report.branch_rows > 0) {
+      std::snprintf(text, sizeof(text), "  branches %.4f of %lld rows", report.branch_loss,
+                    static_cast<long long>(report.branch_rows));
+      line += text;
+    }
+    line += "  accuracy";
     for (const double accuracy : report.accuracies) {
       std::snprintf(text, sizeof(text), " %.3f", accuracy);
       line += text;
@@ -77,8 +93,8 @@ class Printer {
                   report.acceptance_length(), report.tokens_per_second);
     line += text;
     if (product_rate_ > 0.0) {
-      std::snprintf(text, sizeof(text), "  %.0f%% of the products' rate",
-                    100.0 * report.flops_per_second / product_rate_);
+      std::snprintf(text, sizeof(text), "  %.0f%% of %s products' rate",
+                    100.0 * report.flops_per_second / product_rate_, type_);
       line += text;
     }
     if (report.skipped > 0) line += "  " + std::to_string(report.skipped) + " batches skipped";
@@ -86,13 +102,17 @@ class Printer {
   }
 
   bool json_;
+  const char* type_;  // of products
   double product_rate_;
 };
 
-int run_train(const Command& command) {
+int run_train(Command& command) {
   set_num_threads(command.threads);
-  const double product_rate = command.rate ? measure_product_rate() : 0.0;
-  const Result<TrainResult> result = train(command.train, Printer(command.json, product_rate));
+  const bool bf16 = command.train.loss.bf16_products = uses_bf16(command.products);
+  const double product_rate =
+      command.rate ? measure_product_rate(bf16 ? at::kBFloat16 : at::kFloat) : 0.0;
+  const Result<TrainResult> result =
+      train(command.train, Printer(command.json, bf16, product_rate));
   if (!result.ok()) return failed(result.error().message);
   const RefusedRecords& refused = result->refused;
   if (refused.count > 0) {
@@ -102,8 +122,9 @@ int run_train(const Command& command) {
   return 0;
 }
 
-int run_learn(const Command& command) {
+int run_learn(Command& command) {
   set_num_threads(command.threads);
+  command.learn.live.loss.bf16_products = uses_bf16(command.products);
   const Status status = learn(command.learn);
   return status.ok() ? 0 : failed(status.error().message);
 }
@@ -130,7 +151,7 @@ CLI::Option* add_folder(CLI::App& app, const char* name, std::string& folder, co
       ->type_name("DIR");
 }
 
-void add_training_options(CLI::App& app, TrainingOptions& training, int& threads) {
+void add_training_options(CLI::App& app, TrainingOptions& training, Command& command) {
   add_folder(app, "--init", training.init, "Folder of an EAGLE-3 head to begin with");
   add_number(app, "--batch", training.batch, "Records in a step", kFew);
   add_number(app, "--window", training.window, "Positions of a record, the newest", kFew);
@@ -146,9 +167,18 @@ void add_training_options(CLI::App& app, TrainingOptions& training, int& threads
       ->transform(CLI::CheckedTransformer(kinds).description(""))
       ->type_name("KIND")
       ->default_str("kl");
+  add_number(app, "--discard", training.loss.discard,
+             "Weight of tokens drafted in vain; 0: they are not looked at", CLI::Range(0.0, 10.0));
   add_number(app, "--draft-vocab", training.draft_vocab, "Tokens a new head has logits of", kCount);
   app.add_flag("--freeze-output", training.freeze_output, "Keep the output matrix as it is");
-  add_number(app, "--threads", threads, "Threads", CLI::Range(1, 1024));
+  add_number(app, "--threads", command.threads, "Threads", CLI::Range(1, 1024));
+  const std::map<std::string, ProductType> types = {
+      {"auto", ProductType::kAuto}, {"f32", ProductType::kF32}, {"bf16", ProductType::kBf16}};
+  app.add_option("--dtype", command.products,
+                 "Of matrix products; auto: bf16 where that is faster, else f32")
+      ->transform(CLI::CheckedTransformer(types).description(""))
+      ->type_name("TYPE")
+      ->default_str("auto");
   add_number(app, "--seed", training.seed, "Of all that is random", CLI::NonNegativeNumber);
 }
 
@@ -163,7 +193,7 @@ void add_train(CLI::App& program, Command& command) {
              "Most updates, resumed ones included; 0: what the epochs give",
              CLI::NonNegativeNumber);
   add_number(app, "--epochs", train.epochs, "Passes over the records", kCount);
-  add_training_options(app, train, command.threads);
+  add_training_options(app, train, command);
   add_number(app, "--save-every", train.save_every, "Steps between saves", kCount);
   add_number(app, "--report-every", train.report_every, "Steps between lines", kCount);
   app.add_flag("--rate", command.rate, "Measure a matrix product and tell the share of its rate");
@@ -180,7 +210,7 @@ void add_learn(CLI::App& program, Command& command) {
       ->type_name("FD");
   add_folder(app, "--target", learn.target, "Folder of the target")->required();
   add_folder(app, "--out", live.out, "Folder of the state and the candidates")->required();
-  add_training_options(app, live, command.threads);
+  add_training_options(app, live, command);
   add_number(app, "--cadence", live.cadence, "New records between candidates", kCount);
   add_number(app, "--vocab-records", live.vocab_records, "Records that choose the first vocabulary",
              kCount);
@@ -222,6 +252,14 @@ int run(int argc, char** argv) noexcept {
   }
 }
 
+// Tensors of a step are as large as those of the one before. Memory that goes back to the system in
+// between would come again page by page, zeroed.
+void keep_memory() {
+  constexpr int kLargestThreshold = 32 << 20;  // that the library takes
+  mallopt(M_MMAP_THRESHOLD, kLargestThreshold);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+}
+
 // Between its operations OpenMP's threads spin in the way of OpenBLAS's, unless they are told to
 // sleep before the library is loaded.
 void let_threads_sleep(char** argv) {
@@ -236,5 +274,6 @@ void let_threads_sleep(char** argv) {
 
 int main(int argc, char** argv) {
   forerun::let_threads_sleep(argv);
+  forerun::keep_memory();
   return forerun::run(argc, argv);
 }

@@ -31,6 +31,11 @@ void RecordFilter::refuse(const std::string& fault) {
   if (refused_.count++ == 0) refused_.first = source_ + ": " + fault;
 }
 
+Error RecordFilter::no_token(int32_t token) const {
+  return Error{"a record has token " + std::to_string(token) + "; the target's vocabulary is " +
+               std::to_string(vocab_size_)};
+}
+
 Status RecordFilter::check(const TraceRecord& record) const {
   const TraceHeader& header = record.header;
   if (header.weights != fingerprint_) {
@@ -42,9 +47,10 @@ Status RecordFilter::check(const TraceRecord& record) const {
                  " values; the target's d_model is " + std::to_string(d_model_)};
   }
   for (const int32_t token : record.tokens) {
-    if (token >= 0 && token < vocab_size_) continue;
-    return Error{"a record has token " + std::to_string(token) + "; the target's vocabulary is " +
-                 std::to_string(vocab_size_)};
+    if (!is_token(token)) return no_token(token);
+  }
+  for (const TraceBranchRow& row : record.branches) {
+    if (!is_token(row.token)) return no_token(row.token);
   }
   return {};
 }

@@ -27,6 +27,8 @@ class RecordFilter final {
 
  private:
   Status check(const TraceRecord& record) const;
+  bool is_token(int32_t token) const { return token >= 0 && token < vocab_size_; }
+  Error no_token(int32_t token) const;
 
   std::string source_;
   uint64_t fingerprint_;

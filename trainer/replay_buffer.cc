@@ -5,15 +5,6 @@
 #include <utility>
 
 namespace forerun {
-namespace {
-
-int64_t bytes_of(const Example& example) {
-  return static_cast<int64_t>(example.tokens.nbytes() + example.states.nbytes() +
-                              example.finals.nbytes());
-}
-
-}  // namespace
-
 ReplayBuffer::ReplayBuffer(int64_t most_fresh, int64_t most_bytes, uint64_t seed)
     : most_fresh_(most_fresh), most_bytes_(most_bytes), seed_(seed), random_(seed) {}
 
@@ -34,7 +25,7 @@ std::vector<BufferedRecord> ReplayBuffer::take_fresh(int64_t count) {
 void ReplayBuffer::keep(BufferedRecord record) {
   const uint64_t key = random_();
   if (key < least_key_) return;
-  kept_bytes_ += bytes_of(record.example);
+  kept_bytes_ += record.example.bytes();
   kept_.push_back({key, std::move(record)});
   std::ranges::push_heap(kept_, has_greater_key);
   while (kept_bytes_ > most_bytes_) least_key_ = pop_least().key;
@@ -44,7 +35,7 @@ ReplayBuffer::Kept ReplayBuffer::pop_least() {
   std::ranges::pop_heap(kept_, has_greater_key);
   Kept least = std::move(kept_.back());
   kept_.pop_back();
-  kept_bytes_ -= bytes_of(least.record.example);
+  kept_bytes_ -= least.record.example.bytes();
   return least;
 }
 
@@ -62,7 +53,7 @@ void ReplayBuffer::forget(int64_t ordinal) {
   const auto found =
       std::ranges::find(kept_, ordinal, [](const Kept& kept) { return kept.record.ordinal; });
   if (found == kept_.end()) return;
-  kept_bytes_ -= bytes_of(found->record.example);
+  kept_bytes_ -= found->record.example.bytes();
   kept_.erase(found);
   std::ranges::make_heap(kept_, has_greater_key);
 }

@@ -76,6 +76,14 @@ TEST(ReplayBuffer, IsBoundedByBytes) {
     ASSERT_EQ(buffer.num_kept(), std::min<int64_t>(i + 1, 10)) << i;
     if (i == 500) break;  // behind it almost all are turned away
   }
+  ReplayBuffer with_branches(1, 8000, 1);
+  for (int64_t i = 0; i < 10; ++i) {
+    BufferedRecord record = make_buffered(i);
+    record.example.branches.resize(10);
+    record.example.branch_finals = at::empty({10, 24}, at::kBFloat16);
+    with_branches.keep(std::move(record));
+  }
+  EXPECT_EQ(with_branches.num_kept(), 5);  // 800 + 10 · 32 + 480 bytes each
   ReplayBuffer small(1, 700, 1);
   small.keep(make_buffered(1));
   EXPECT_EQ(small.num_kept(), 0);

@@ -10,9 +10,6 @@
 #include <filesystem>
 #include <system_error>
 
-#include "aten.h"
-#include "base/clock.h"
-
 namespace forerun {
 
 void set_num_threads(int num_threads) {
@@ -34,19 +31,6 @@ void give_way(bool wholly) {
     const auto id = static_cast<id_t>(thread);
     setpriority(PRIO_PROCESS, id, std::max(getpriority(PRIO_PROCESS, id), kNiceness));
   }
-}
-
-double measure_product_rate() {
-  constexpr int64_t kSize = 2048;
-  constexpr int kTries = 5;
-  const at::Tensor a = at::ones({kSize, kSize});
-  double best = 0.0;
-  for (int i = 0; i < kTries; ++i) {
-    const double begin = now_seconds();
-    at::matmul(a, a);
-    best = std::max(best, 2.0 * kSize * kSize * kSize / (now_seconds() - begin));
-  }
-  return best;
 }
 
 }  // namespace forerun

@@ -9,8 +9,4 @@ void set_num_threads(int num_threads);
 // niceness, or wholly (SCHED_IDLE).
 void give_way(bool wholly);
 
-// Operations per second of the library's product of two f32 matrices of 2048 × 2048, the best of
-// a few, with the threads that are set.
-double measure_product_rate();
-
 }  // namespace forerun

@@ -57,6 +57,19 @@ TEST(TraceFiles, RefusesRecordsOfOtherTargets) {
                                        "are 0123456789abcdef");
 }
 
+TEST(TraceFiles, RefusesBranchesOfOtherTokens) {
+  const TraceFolder folder;
+  folder.write_records({folder.make_record(1, 9, nullptr, {{4, -1, 1, 48}}),
+                        folder.make_record(2, 9, nullptr, {{4, -1, 1, -1}}),
+                        folder.make_record(3, 9, nullptr, {{4, -1, 1, 47}})});
+  const LearningTarget target = folder.target();
+  TraceFiles files = *TraceFiles::open(folder.path(), target);
+  EXPECT_EQ(first_tokens(files), (Tokens{3}));
+  EXPECT_EQ(files.refused().count, 2);
+  EXPECT_NE(files.refused().first.find("token 48; the target's vocabulary is 48"),
+            std::string::npos);
+}
+
 TEST(TraceFiles, LeavesOutWhatIsHeldOut) {
   const TraceFolder folder;
   const auto held_out = [](TraceHeader& h) { h.conversation = TraceFolder::kHeldOut; };

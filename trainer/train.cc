@@ -108,7 +108,7 @@ class Run {
       const std::optional<TraceRecord> record = source.next();
       if (!record) break;
       ++state_.progress.records;
-      if (auto example = make_example(*record, options_.window)) {
+      if (auto example = make_example(*record, options_.window, options_.loss.discard > 0.0)) {
         examples.push_back(*std::move(example));
       }
     }

@@ -10,8 +10,10 @@ namespace forerun {
 
 // Of the steps since the last report.
 struct TrainReport {
-  int64_t step = 0;  // the last one
-  double loss = 0.0;
+  int64_t step = 0;                // the last one
+  double loss = 0.0;               // of tokens that came
+  int64_t branch_rows = 0;         // tokens that were drafted in vain, and learnt from
+  double branch_loss = 0.0;        // mean of these
   std::vector<double> accuracies;  // of each step of the unroll; misses of what has no logit count
   double tokens_per_second = 0.0;  // of slots in records
   double flops_per_second = 0.0;   // as BatchLoss::flops
@@ -35,6 +37,8 @@ class TrainTally final {
  private:
   std::vector<StepTally> sums_;
   double loss_ = 0.0;
+  int64_t branch_rows_ = 0;
+  double branch_loss_ = 0.0;  // summed over rows
   double flops_ = 0.0;
   int64_t slots_ = 0;
   int64_t batches_ = 0;

@@ -55,6 +55,42 @@ TEST_F(Train, LearnsWhatFollowsWhat) {
   EXPECT_LT(reports.back().loss, 0.1 * reports.front().loss);
 }
 
+// What is behind wrong tokens counts only where it is asked for, and is learnt then.
+TEST_F(Train, LearnsWhatFollowsWrongTokens) {
+  options.steps = 3;
+  ASSERT_EQ(fault(), "");
+  const std::string plain = weights();
+  const std::string plain_state = read_file(options.out + ".state");
+  traces.write_records(traces.make_records_with_branches(24));
+  ASSERT_EQ(fault(), "");
+  EXPECT_EQ(weights(), plain);
+  EXPECT_EQ(read_file(options.out + ".state"), plain_state);
+  EXPECT_EQ(reports[0].branch_rows, 0);
+  const double plain_loss = reports[0].loss;
+
+  options.loss.discard = 0.5;
+  options.steps = 150;
+  options.adam = {.learning_rate = 3e-3, .warmup_steps = 10};
+  ASSERT_EQ(fault(), "");
+  EXPECT_NE(weights(), plain);
+  EXPECT_NEAR(reports[0].loss, plain_loss, 1e-5);
+  EXPECT_EQ(reports[0].branch_rows, 8 * 16);
+  EXPECT_GT(reports[0].branch_loss, 1.0);
+  EXPECT_LT(reports.back().branch_loss, 0.2 * reports[0].branch_loss);
+  EXPECT_LT(reports.back().loss, 0.2 * reports[0].loss);
+}
+
+TEST_F(Train, LearnsAsMuchWithProductsInBf16) {
+  options.steps = 60;
+  options.adam = {.learning_rate = 3e-3, .warmup_steps = 10};
+  ASSERT_EQ(fault(), "");
+  const double exact = reports.back().loss;
+  options.loss.bf16_products = true;
+  ASSERT_EQ(fault(), "");
+  EXPECT_NE(reports.back().loss, exact);
+  EXPECT_NEAR(reports.back().loss, exact, 0.05 * reports.front().loss);
+}
+
 TEST_F(Train, GoesOnWhereItWasKilled) {
   for (const bool freeze : {false, true}) {
     options.freeze_output = freeze;

@@ -59,9 +59,9 @@ TraceFolder::TraceFolder()
   CHECK(status.ok() && writer.write(file("target.safetensors")).ok(), "a folder of the test's own");
 }
 
-std::vector<uint8_t> TraceFolder::make_record(
-    int32_t first_token, int64_t num_tokens,
-    const std::function<void(TraceHeader&)>& change) const {
+std::vector<uint8_t> TraceFolder::make_record(int32_t first_token, int64_t num_tokens,
+                                              const std::function<void(TraceHeader&)>& change,
+                                              const std::vector<TraceBranchRow>& branches) const {
   std::vector<int32_t> tokens = {first_token};
   while (std::ssize(tokens) <= num_tokens) tokens.push_back(next_token(tokens.back()));
   TraceHeader header;
@@ -71,7 +71,9 @@ std::vector<uint8_t> TraceFolder::make_record(
   header.prompt_tokens = num_tokens / 3;
   header.num_states = num_tokens - 1;
   header.d_model = kWidth;
-  const TraceLayout layout = trace_layout(num_tokens, header.num_states, kWidth);
+  header.num_branch_rows = static_cast<uint32_t>(branches.size());
+  const TraceLayout layout =
+      trace_layout(num_tokens, header.num_states, kWidth, /*num_marks=*/0, header.num_branch_rows);
   header.bytes = static_cast<uint64_t>(layout.end);
   if (change) change(header);
   std::vector<uint8_t> bytes(static_cast<size_t>(layout.end));
@@ -81,6 +83,13 @@ std::vector<uint8_t> TraceFolder::make_record(
   const at::Tensor states = rows.narrow(0, 0, header.num_states);
   put(at::cat({states, -states, states.roll(1, -1)}, -1), bytes.data() + layout.states);
   put(4 * rows.narrow(0, 1, header.num_states), bytes.data() + layout.finals);
+  std::vector<int32_t> behind;
+  for (const TraceBranchRow& row : branches) behind.push_back(next_token(row.token));
+  if (branches.empty()) return bytes;
+  std::memcpy(bytes.data() + layout.branches, branches.data(),
+              branches.size() * sizeof(branches[0]));
+  put(4 * embedding_.index_select(0, at::tensor(behind, at::kInt)),
+      bytes.data() + layout.branch_finals);
   return bytes;
 }
 
@@ -88,6 +97,21 @@ std::vector<std::vector<uint8_t>> TraceFolder::make_records(int count) const {
   std::vector<std::vector<uint8_t>> records;
   for (int i = 0; i < count; ++i) {
     records.push_back(make_record((11 * i) % kVocabSize, 16 + i % 5));
+  }
+  return records;
+}
+
+std::vector<std::vector<uint8_t>> TraceFolder::make_records_with_branches(int count) const {
+  std::vector<std::vector<uint8_t>> records;
+  for (int i = 0; i < count; ++i) {
+    std::vector<TraceBranchRow> branches;
+    for (int32_t position = 6; position < 14; ++position) {
+      const auto parent = static_cast<int32_t>(branches.size());
+      branches.push_back({position, -1, 1, (7 * position + i) % static_cast<int32_t>(kVocabSize)});
+      branches.push_back(
+          {position, parent, 2, (11 * position + i) % static_cast<int32_t>(kVocabSize)});
+    }
+    records.push_back(make_record((11 * i) % kVocabSize, 16 + i % 5, nullptr, branches));
   }
   return records;
 }

@@ -35,9 +35,13 @@ class TraceFolder final {
 
   // A record of `num_tokens` from `first_token` on, a third of them the prompt, the last one
   // without states.
+  // Behind tokens drafted in vain, finals are sure of the next one as well.
   std::vector<uint8_t> make_record(int32_t first_token, int64_t num_tokens,
-                                   const std::function<void(TraceHeader&)>& change = nullptr) const;
+                                   const std::function<void(TraceHeader&)>& change = nullptr,
+                                   const std::vector<TraceBranchRow>& branches = {}) const;
   std::vector<std::vector<uint8_t>> make_records(int count) const;
+  // The same, with branches of wrong tokens.
+  std::vector<std::vector<uint8_t>> make_records_with_branches(int count) const;
   // Puts them into one file, 000001.trace, in place of all that there are.
   void write_records(const std::vector<std::vector<uint8_t>>& records) const;
 

@@ -154,25 +154,28 @@ class LearningBench final {
   }
 
   Json asked() const {
-    return {{"model", loaded_.model->descriptor().name},
-            {"streams", names_},
-            {"schedule", options_.schedule},
-            {"requests", options_.requests},
-            {"visits", options_.visits},
-            {"tokens", options_.tokens},
-            {"speculation", options_.speculation},
-            {"temperature", options_.temperature},
-            {"concurrency", options_.run.concurrency},
-            {"window", options_.run.window},
-            {"threads", loaded_.team->size()},
-            {"static_head", options_.static_head},
-            {"learn",
-             {{"share", options_.learn.share},
-              {"cadence", options_.learn.cadence},
-              {"vocabulary", options_.learn.draft_vocab},
-              {"reuse", options_.learn.reuse},
-              {"unroll", options_.learn.unroll},
-              {"rate", options_.learn.learning_rate}}}};
+    Json asked = {{"model", loaded_.model->descriptor().name},
+                  {"streams", names_},
+                  {"schedule", options_.schedule},
+                  {"requests", options_.requests},
+                  {"visits", options_.visits},
+                  {"tokens", options_.tokens},
+                  {"speculation", options_.speculation},
+                  {"temperature", options_.temperature},
+                  {"concurrency", options_.run.concurrency},
+                  {"window", options_.run.window},
+                  {"threads", loaded_.team->size()},
+                  {"static_head", options_.static_head},
+                  {"learn",
+                   {{"share", options_.learn.share ? Json(*options_.learn.share) : Json("auto")},
+                    {"cadence", options_.learn.cadence},
+                    {"vocabulary", options_.learn.draft_vocab},
+                    {"reuse", options_.learn.reuse},
+                    {"unroll", options_.learn.unroll},
+                    {"rate", options_.learn.learning_rate}}}};
+    // Runs of before it could be asked for are runs without.
+    if (options_.learn.discard > 0.0) asked["learn"]["discard"] = options_.learn.discard;
+    return asked;
   }
 
   bool is_done(const std::string& mode) const {

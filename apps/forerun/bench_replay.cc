@@ -1,5 +1,9 @@
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <fstream>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +30,7 @@ struct ReplayBenchOptions {
   std::string model;
   std::string head;
   std::string traces;
+  std::string drafts;
   int depth = 4;
   int64_t skip = 0;
   int64_t limit = 0;
@@ -91,6 +96,24 @@ Json report(const ReplayScore& score, const ReplayBenchOptions& options, int64_t
           {"seconds", seconds}};
 }
 
+// Tokens of the first drafts at every place, a list a record, as JSON lines.
+class DraftsFile final {
+ public:
+  explicit DraftsFile(const std::string& path) : path_(path) {
+    if (!path.empty()) file_.open(path);
+  }
+  Status write(Replay& replay, std::span<const TraceRecord> records) {
+    if (path_.empty()) return {};
+    for (const auto& tokens : replay.draft_firsts(records)) file_ << Json(tokens).dump() << '\n';
+    file_.flush();
+    return file_ ? Status() : Error{"cannot write " + path_ + ": " + std::strerror(errno)};
+  }
+
+ private:
+  std::string path_;
+  std::ofstream file_;
+};
+
 void tell(const Json& report) {
   std::printf("%lld answers, %lld tokens in %lld rounds: %.3f tokens a round\nright by place:",
               static_cast<long long>(report["records"].get<int64_t>()),
@@ -111,6 +134,7 @@ int bench_replay(const ReplayBenchOptions& options) {
   if (!reader.ok()) return failed(reader.error());
   RecordBatches batches(*std::move(reader), options, loaded->model->weights().fingerprint);
   Replay replay(*loaded->model, **head, *loaded->kernels, *loaded->team);
+  DraftsFile drafts(options.drafts);
   ReplayScore sum;
   int64_t records = 0;
   const double begin = now_seconds();
@@ -120,6 +144,9 @@ int bench_replay(const ReplayBenchOptions& options) {
     if (batch->empty()) break;
     records += std::ssize(*batch);
     for (const ReplayScore& one : replay.score(*batch, options.depth)) sum.add(one);
+    if (const Status status = drafts.write(replay, *batch); !status.ok()) {
+      return failed(status.error());
+    }
   }
   if (records == 0) return failed({options.traces + " holds no traces to replay"});
   Json found = report(sum, options, records, now_seconds() - begin);
@@ -151,6 +178,10 @@ void add_bench_replay(CLI::App& bench, int& exit_code) {
             "Answers left out at the beginning");
   add_count(*command, "--limit", options->limit, 0, int64_t{1} << 40,
             "Only so many answers; 0: all");
+  command
+      ->add_option("--drafts", options->drafts,
+                   "Also write the first draft at every place, a JSON list a record")
+      ->type_name("FILE");
   add_threads(*command, options->threads);
   add_json(*command, options->json);
   command->footer(

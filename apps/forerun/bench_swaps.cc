@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -13,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/pacer.h"
 #include "bench.h"
 #include "commands.h"
 #include "commit.h"
@@ -40,6 +42,7 @@ struct SwapBenchOptions {
   int concurrency = 8;
   int rounds = 3;
   int threads = 0;
+  bool at_once = false;
   bool json = false;
 };
 
@@ -48,6 +51,8 @@ struct Pass {
   std::vector<std::vector<int32_t>> outputs;
   std::vector<double> token_seconds;  // from one token of an answer to its next
   std::vector<double> pauses;         // of the engine's thread, by swap
+  std::vector<double> load_seconds;   // by swap
+  double longest_stretch = 0.0;       // of loading, processor seconds
 };
 
 double quantile(std::vector<double> values, double share) {
@@ -63,40 +68,57 @@ class Swapping final {
  public:
   Swapping(const LoadedModel& loaded, Engine& engine, const SwapBenchOptions& options)
       : loaded_(loaded), engine_(engine), options_(options), thread_([this] { run(); }) {}
-  ~Swapping() {
+  ~Swapping() { end(); }
+
+  // What it says then is all there is.
+  void end() {
     ending_ = true;
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
   const std::string& error() const { return error_; }
+  const std::vector<double>& load_seconds() const { return load_seconds_; }
+  double longest_stretch() const { return longest_stretch_; }
 
  private:
   void run() {
     setpriority(PRIO_PROCESS, 0, kLowestPriority);  // as the loop that learns does
-    Team alone(1);
+    std::optional<Pacer> pacer;
+    if (!options_.at_once) pacer.emplace([this] { return engine_.is_busy() && !ending_; });
+    double due = now_seconds();
     for (int64_t version = 1; !ending_ && version <= options_.swaps; ++version) {
-      Result<std::unique_ptr<Eagle3Head>> head =
-          Eagle3Head::load(options_.head, *loaded_.model, alone);
-      if (!head.ok()) {
-        error_ = head.error().message;
+      if (const Status status = swap(version, due); !status.ok()) {
+        error_ = status.error().message;
         return;
       }
-      auto ready = engine_.make_ready(std::shared_ptr<const Eagle3Head>(*std::move(head)), version);
-      if (!ready.ok()) {
-        error_ = ready.error().message;
-        return;
-      }
-      engine_.offer_head(*std::move(ready));
-      const double end = now_seconds() + options_.every_seconds;
-      while (!ending_ && now_seconds() < end) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(2));
-      }
+      due += options_.every_seconds;
     }
+    if (pacer) longest_stretch_ = pacer->longest_seconds();
+  }
+
+  Status swap(int64_t version, double due) {
+    const double begin = now_seconds();
+    engine_.collect_heads();
+    Team alone(1);
+    Result<std::unique_ptr<Eagle3Head>> head =
+        Eagle3Head::load(options_.head, *loaded_.model, alone);
+    if (!head.ok()) return head.error();
+    auto ready = engine_.make_ready(std::shared_ptr<const Eagle3Head>(*std::move(head)), version);
+    if (!ready.ok()) return ready.error();
+    load_seconds_.push_back(now_seconds() - begin);
+    while (!ending_ && now_seconds() < due) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      pace();  // waiting is no part of the stretch that follows
+    }
+    engine_.offer_head(*std::move(ready));
+    return {};
   }
 
   const LoadedModel& loaded_;
   Engine& engine_;
   const SwapBenchOptions& options_;
   std::string error_;
+  std::vector<double> load_seconds_;
+  double longest_stretch_ = 0.0;
   std::atomic<bool> ending_{false};
   std::thread thread_;
 };
@@ -111,6 +133,8 @@ class SwapBench final {
   Result<Json> run() {
     std::vector<double> ratios;
     std::vector<double> pauses;
+    std::vector<double> load_seconds;
+    double longest_stretch = 0.0;
     int64_t identical = 0;
     int64_t compared = 0;
     for (int round = 0; round < options_.rounds; ++round) {
@@ -125,6 +149,9 @@ class SwapBench final {
       ratios.push_back(quantile(swapped->token_seconds, 0.99) /
                        quantile(still->token_seconds, 0.99));
       pauses.insert(pauses.end(), swapped->pauses.begin(), swapped->pauses.end());
+      load_seconds.insert(load_seconds.end(), swapped->load_seconds.begin(),
+                          swapped->load_seconds.end());
+      longest_stretch = std::max(longest_stretch, swapped->longest_stretch);
     }
     return Json{{"model", loaded_.model->descriptor().name},
                 {"isa", loaded_.kernels->name},
@@ -136,6 +163,9 @@ class SwapBench final {
                 {"pause_us_median", 1e6 * quantile(pauses, 0.5)},
                 {"pause_us_p99", 1e6 * quantile(pauses, 0.99)},
                 {"pause_us_most", 1e6 * quantile(pauses, 1.0)},
+                {"at_once", options_.at_once},
+                {"load_seconds_median", quantile(load_seconds, 0.5)},
+                {"load_stretch_us_most", 1e6 * longest_stretch},
                 {"p99_inter_token_ratios", ratios},
                 {"p99_inter_token_ratio", quantile(ratios, 0.5)},
                 {"machine", machine_facts()},
@@ -154,9 +184,13 @@ class SwapBench final {
     if (!made.ok()) return made.error();
     SwapBenchOptions once = options_;
     if (!swaps) once.swaps = 1;  // the head that drafts in both
-    const Swapping swapping(loaded_, **made, once);
+    Swapping swapping(loaded_, **made, once);
     Result<Pass> found = answer(**made);
+    swapping.end();
     if (!swapping.error().empty()) return Error{swapping.error()};
+    if (!found.ok()) return found;
+    found->load_seconds = swapping.load_seconds();
+    found->longest_stretch = swapping.longest_stretch();
     return found;
   }
 
@@ -233,14 +267,15 @@ int bench_swaps(const SwapBenchOptions& options) {
     return 0;
   }
   std::printf(
-      "%lld swaps, %lld of %lld answers identical; pause %.0f us (p99 %.0f, most %.0f); p99 "
-      "between "
-      "tokens %.2f of that without\n",
+      "%lld swaps, %lld of %lld answers identical; pause %.0f us (p99 %.0f, most %.0f); loaded in "
+      "%.2f s, at most %.0f us at a stretch; p99 between tokens %.2f of that without\n",
       static_cast<long long>((*found)["swaps"].get<int64_t>()),
       static_cast<long long>((*found)["identical"].get<int64_t>()),
       static_cast<long long>((*found)["answers"].get<int64_t>()),
       (*found)["pause_us_median"].get<double>(), (*found)["pause_us_p99"].get<double>(),
-      (*found)["pause_us_most"].get<double>(), (*found)["p99_inter_token_ratio"].get<double>());
+      (*found)["pause_us_most"].get<double>(), (*found)["load_seconds_median"].get<double>(),
+      (*found)["load_stretch_us_most"].get<double>(),
+      (*found)["p99_inter_token_ratio"].get<double>());
   return 0;
 }
 
@@ -265,6 +300,7 @@ void add_bench_swaps(CLI::App& bench, int& exit_code) {
   add_count(*command, "--concurrency", options->concurrency, 1, 1024, "Requests at a time");
   add_count(*command, "--rounds", options->rounds, 1, 1000,
             "Passes without swaps and with, by turns");
+  command->add_flag("--at-once", options->at_once, "Load heads in one go, not in pieces");
   add_threads(*command, options->threads);
   add_json(*command, options->json);
   command->callback([options, &exit_code] { exit_code = bench_swaps(*options); });

@@ -21,6 +21,7 @@ void add_isa(CLI::App& app, int& exit_code);
 void add_pull(CLI::App& app, int& exit_code);
 void add_serve(CLI::App& app, int& exit_code);
 void add_tokenize(CLI::App& app, int& exit_code);
+void add_train(CLI::App& app, int& exit_code);
 
 // Groups of subcommands in `forerun --help`.
 constexpr char kModelCommands[] = "Models";

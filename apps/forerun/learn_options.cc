@@ -1,62 +1,73 @@
 #include "learn_options.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <sstream>
+#include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "learning_folder.h"
 #include "model_options.h"
 #include "speculation_options.h"
+#include "trainer_program.h"
 
 namespace forerun {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kTrainer[] = "forerun-trainer";
+constexpr char kAuto[] = "auto";
+constexpr double kMostShare = 0.9;
+
+bool keeps_processors(const LearnOptions& options) {
+  return options.share.value_or(0.0) > 0.0;
+}
 
 int learning_threads(const LearnOptions& options) {
   const int all = usable_processors();
-  if (options.share == 0.0) return std::max(1, all / 2);
-  return std::clamp(static_cast<int>(std::lround(options.share * all)), 1, std::max(1, all - 1));
+  if (!keeps_processors(options)) return std::max(1, all / 2);
+  return std::clamp(static_cast<int>(std::lround(*options.share * all)), 1, std::max(1, all - 1));
 }
 
-bool can_run(const fs::path& path) {
-  return access(path.c_str(), X_OK) == 0 && !fs::is_directory(path);
+// None: it is no number that may be a share.
+std::optional<double> parse_share(const std::string& text) {
+  double share = 0.0;
+  const char* end = text.data() + text.size();
+  const auto [stopped, fault] = std::from_chars(text.data(), end, share);
+  if (fault != std::errc() || stopped != end || !(share >= 0.0 && share <= kMostShare)) return {};
+  return share;
 }
 
-// Beside this program, in the build tree, or in PATH.
-std::optional<std::string> look_for_trainer() {
-  std::error_code failure;
-  const fs::path own = fs::read_symlink("/proc/self/exe", failure).parent_path();
-  for (const fs::path& path : {own / kTrainer, own / "../../trainer" / kTrainer}) {
-    if (!failure && can_run(path)) return path.lexically_normal().string();
-  }
-  const char* path_list = std::getenv("PATH");
-  std::istringstream folders(path_list == nullptr ? "" : path_list);
-  for (std::string folder; std::getline(folders, folder, ':');) {
-    if (!folder.empty() && can_run(fs::path(folder) / kTrainer)) return folder + "/" + kTrainer;
-  }
-  return std::nullopt;
+std::string check_share(const std::string& text) {
+  if (text == kAuto || parse_share(text)) return {};
+  return "'" + text + "' is neither auto nor a number from 0 to 0.9";
 }
 
-Result<std::string> find_trainer(const LearnOptions& options) {
-  if (!options.trainer.empty()) {
-    if (can_run(options.trainer)) return options.trainer;
-    return Error{options.trainer + " is no program that can be run"};
-  }
-  if (const std::optional<std::string> found = look_for_trainer()) return *found;
-  return Error{
-      "--learn needs forerun-trainer, which is built where libtorch is installed "
-      "(libtorch-dev), and is not beside this program; --trainer says where it is"};
+void add_share(CLI::App& command, LearnOptions& options, const char* group) {
+  std::ostringstream shown;
+  if (options.share) shown << *options.share;
+  command
+      .add_option_function<std::string>(
+          "--learn-share",
+          [&options](const std::string& text) { options.share = parse_share(text); },
+          "Of the processors; auto: as long as it pays, 0: what is left over")
+      ->check(CLI::Validator(check_share, ""))
+      ->type_name("SHARE")
+      ->default_str(options.share ? shown.str() : kAuto)
+      ->group(group);
+}
+
+// Where nobody has said how much: as long as the engine has no processors left over anyway.
+void let_decide(const LearnOptions& options, int engine_threads, LearnerOptions& made) {
+  made.engine_threads = engine_threads;
+  made.idle_threads = learning_threads(options);
+  const bool is_whole = engine_threads >= usable_processors();
+  if (!options.share && is_whole) made.spare_threads = spare_threads(engine_threads);
 }
 
 std::vector<std::string> trainer_arguments(const LearnOptions& options, const TraceOptions& trace) {
@@ -67,12 +78,16 @@ std::vector<std::string> trainer_arguments(const LearnOptions& options, const Tr
                                         "--unroll",      std::to_string(options.unroll),
                                         "--lr",          std::to_string(options.learning_rate),
                                         "--window",      std::to_string(trace.max_positions)};
-  if (options.share == 0.0) arguments.emplace_back("--idle");
+  if (!keeps_processors(options)) arguments.emplace_back("--idle");
+  if (options.discard > 0.0) {
+    arguments.insert(arguments.end(), {"--discard", std::to_string(options.discard)});
+  }
   return arguments;
 }
 
 Result<LearnerOptions> learner_options(const LearnOptions& options, const TraceOptions& trace,
-                                       const std::string& model_argument, const Model& model) {
+                                       const std::string& model_argument,
+                                       const LoadedModel& loaded) {
   LearnerOptions made;
   Result<std::string> folder =
       options.folder.empty() ? learning_folder(model_argument) : options.folder;
@@ -81,17 +96,24 @@ Result<LearnerOptions> learner_options(const LearnOptions& options, const TraceO
   std::error_code ignored;  // a folder that cannot be made is told by who opens it
   fs::create_directories(fs::path(made.folder).parent_path(), ignored);
   made.trains = options.trains;
-  made.idle = options.share == 0.0;
+  made.idle = !keeps_processors(options);
+  if (!made.idle) made.kept_threads = learning_threads(options);
+  made.reuse = options.reuse;
+  made.draft_vocab = options.draft_vocab;
+  made.cadence = options.cadence;
+  let_decide(options, loaded.team->size(), made);
   if (options.trains) {
-    Result<std::string> trainer = find_trainer(options);
+    Result<std::string> trainer = find_trainer(options.trainer, "--learn");
     if (!trainer.ok()) return trainer.error();
     made.trainer = *std::move(trainer);
   }
   made.trainer_arguments = trainer_arguments(options, trace);
   made.rate = trace.rate;
   made.max_positions = trace.max_positions;
+  // Files may be trained on otherwise later.
+  made.keeps_branches = options.discard > 0.0 || !trace.folder.empty();
   if (trace.folder.empty()) return made;
-  Result<TraceFileWriter> writer = open_traces(trace, model);
+  Result<TraceFileWriter> writer = open_traces(trace, *loaded.model);
   if (!writer.ok()) return writer.error();
   made.spill.emplace(*std::move(writer));
   return made;
@@ -123,13 +145,7 @@ void add_learn_options(CLI::App& command, LearnOptions& options) {
                   "For heads, events and training's state; else beside the models")
       ->type_name("FOLDER")
       ->group(kLearning);
-  command
-      .add_option("--learn-share", options.share,
-                  "Of the processors, kept for learning; 0: what serving leaves")
-      ->check(CLI::Range(0.0, 0.9).description(""))
-      ->type_name("SHARE")
-      ->capture_default_str()
-      ->group(kLearning);
+  add_share(command, options, kLearning);
   add_count(command, "--learn-cadence", options.cadence, 8, 1'000'000,
             "New answers from a candidate to the next")
       ->group(kLearning);
@@ -149,13 +165,20 @@ void add_learn_options(CLI::App& command, LearnOptions& options) {
       ->type_name("X")
       ->capture_default_str()
       ->group(kLearning);
+  command
+      .add_option("--learn-discard", options.discard,
+                  "Weight of tokens drafted in vain in training; 0: none")
+      ->check(CLI::Range(0.0, 10.0).description(""))
+      ->type_name("X")
+      ->capture_default_str()
+      ->group(kLearning);
   command.add_option("--trainer", options.trainer, "forerun-trainer; else the one beside forerun")
       ->type_name("FILE")
       ->group(kLearning);
 }
 
 int serving_threads(const LearnOptions& options, int threads) {
-  if (threads != 0 || !options.on || options.share == 0.0) return threads;
+  if (threads != 0 || !options.on || !keeps_processors(options)) return threads;
   return std::max(1, usable_processors() - learning_threads(options));
 }
 
@@ -169,7 +192,7 @@ Result<std::unique_ptr<Learner>> learn_to_draft(const LearnOptions& options,
   if (!kind->options.on()) return Error{"--learn has nobody to learn for with --speculation off"};
   if (!kind->draft_model.empty()) return Error{"--learn and a draft model do not go together"};
   engine.speculation = kind->options;
-  Result<LearnerOptions> made = learner_options(options, trace, model_argument, *loaded.model);
+  Result<LearnerOptions> made = learner_options(options, trace, model_argument, loaded);
   if (!made.ok()) return made.error();
   const std::string& first = kind->eagle3.empty() ? options.first_head : kind->eagle3;
   if (!first.empty()) {

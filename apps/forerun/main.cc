@@ -17,8 +17,8 @@ namespace {
 constexpr int kUsageError = 2;
 
 constexpr void (*kCommands[])(CLI::App& app, int& exit_code) = {
-    add_serve, add_chat,    add_generate, add_embed, add_bench,      add_pull,
-    add_heads, add_inspect, add_tokenize, add_isa,   add_completion,
+    add_serve, add_chat,  add_generate, add_embed,    add_bench, add_pull,
+    add_heads, add_train, add_inspect,  add_tokenize, add_isa,   add_completion,
 };
 
 int parse_and_run(int argc, char** argv) {

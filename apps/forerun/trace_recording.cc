@@ -38,6 +38,7 @@ Result<std::unique_ptr<TraceRecording>> TraceRecording::start(const TraceOptions
   std::unique_ptr<TraceRecording> recording(
       new TraceRecording(trace, model, *std::move(ring), *std::move(writer)));
   options.keep_finals = true;
+  options.max_rejected_rows = trace.max_positions;
   options.on_sequence_end = [&capture = recording->capture_](const SequenceEnd& end) {
     capture.record(end);
   };

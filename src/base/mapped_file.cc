@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/memory.h"
+
 namespace forerun {
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
@@ -54,7 +56,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_bytes_);
+  if (data_ != nullptr) unmap(const_cast<uint8_t*>(data_), size_bytes_);
 }
 
 void MappedFile::will_read(size_t offset_bytes, size_t size_bytes) const {

@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,9 +8,13 @@
 #include <limits>
 
 #include "base/cgroup.h"
+#include "base/pacer.h"
 
 namespace forerun {
 namespace {
+
+// A large page that goes in parts would first be split.
+constexpr size_t kLargePage = size_t{2} << 20;
 
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
@@ -36,6 +41,19 @@ int64_t memory_limit_bytes(const std::string& root, const std::string& groups_fi
     }
   }
   return limit;
+}
+
+void unmap(void* data, size_t size_bytes) {
+  auto* begin = static_cast<uint8_t*>(data);
+  uint8_t* const end = begin + size_bytes;
+  while (is_paced() && begin < end) {
+    const size_t to_large_page = kLargePage - reinterpret_cast<uintptr_t>(begin) % kLargePage;
+    const size_t piece = std::min(to_large_page, static_cast<size_t>(end - begin));
+    munmap(begin, piece);
+    begin += piece;
+    pace();
+  }
+  if (begin < end) munmap(begin, static_cast<size_t>(end - begin));
 }
 
 }  // namespace forerun

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -12,5 +13,9 @@ int64_t machine_memory_bytes();
 // The least that the groups listed in `groups_file` (as /proc/self/cgroup) and all above them,
 // under `root`, may use; the largest number there is without a limit.
 int64_t memory_limit_bytes(const std::string& root, const std::string& groups_file);
+
+// munmap() of a mapping from its begin on, which goes in pieces where the thread is paced: every
+// page of it takes its time.
+void unmap(void* data, size_t size_bytes);
 
 }  // namespace forerun

@@ -99,6 +99,7 @@ int usable_processors() {
 
 Team::Team(int num_threads) {
   CHECK(num_threads >= 1, "a team has at least one member");
+  called_.store(num_threads, std::memory_order_relaxed);
   threads_.reserve(num_threads - 1);
   for (int member = 1; member < num_threads; ++member) {
     try {
@@ -106,34 +107,68 @@ Team::Team(int num_threads) {
     } catch (const std::system_error&) {
       break;  // the system gives no more threads: work with those there are
     }
-    ++num_threads_;
+    ++capacity_;
     const std::string name = "forerun-team-" + std::to_string(member);
     pthread_setname_np(threads_.back().native_handle(), name.substr(0, 15).c_str());
   }
+  size_ = capacity_;
 }
 
 Team::~Team() {
   stopping_.store(true, std::memory_order_relaxed);
   region_.fetch_add(1, kBeforeNotifying);
   region_.notify_all();
+  // Those that are left out are told by another value, whatever it says.
+  called_.fetch_add(capacity_, kBeforeNotifying);
+  called_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
 void Team::run_erased(Function function, void* context) {
-  if (num_threads_ == 1) {
+  if (size_ == 1) {
     function(context, 0);
     return;
   }
   function_ = function;
   context_ = context;
-  running_.store(num_threads_ - 1, std::memory_order_relaxed);
+  running_.store(size_ - 1, std::memory_order_relaxed);
   region_.fetch_add(1, kBeforeNotifying);
   region_.notify_all();
   function(context, 0);
+  wait_for_all();
+}
+
+void Team::wait_for_all() {
   int spins = 0;
   while (const int running = running_.load(std::memory_order_acquire)) {
     wait_a_little(running_, running, spins++);
   }
+}
+
+// Who leaves does so at the end of a region made for it, and who joins says so before the next one
+// begins: so nobody has to find out which regions it was not part of.
+void Team::resize(int size) {
+  CHECK(size >= 1 && size <= capacity_, "a team has between one and all of its members");
+  if (size == size_) return;
+  const int before = size_;
+  if (size < before) {
+    called_.store(size, std::memory_order_relaxed);  // the region's begin shows it
+    run_erased([](void*, int) {}, nullptr);
+  } else {
+    running_.store(size - before, std::memory_order_relaxed);
+    called_.store(size, kBeforeNotifying);
+    called_.notify_all();
+    wait_for_all();
+  }
+  size_ = size;
+}
+
+// False: there is nothing more to come.
+bool Team::wait_to_be_called(int member) {
+  for (int called; (called = called_.load(std::memory_order_acquire)) <= member;) {
+    called_.wait(called, std::memory_order_acquire);
+  }
+  return !stopping_.load(std::memory_order_relaxed);
 }
 
 void Team::work(int member) {
@@ -149,14 +184,20 @@ void Team::work(int member) {
     ++seen;
     if (stopping_.load(std::memory_order_relaxed)) return;
     function_(context_, member);
+    // Read before the region ends: afterwards it may be called back already.
+    const bool leaves = called_.load(std::memory_order_relaxed) <= member;
+    if (running_.fetch_sub(1, kBeforeNotifying) == 1) running_.notify_one();
+    if (!leaves) continue;
+    if (!wait_to_be_called(member)) return;
+    seen = region_.load(std::memory_order_relaxed);
     if (running_.fetch_sub(1, kBeforeNotifying) == 1) running_.notify_one();
   }
 }
 
 void Team::barrier() {
-  if (num_threads_ == 1) return;
+  if (size_ == 1) return;
   const uint32_t generation = generation_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == num_threads_ - 1) {
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
     arrived_.store(0, std::memory_order_relaxed);
     generation_.store(generation + 1, kBeforeNotifying);
     generation_.notify_all();

@@ -24,6 +24,9 @@ int quota_processors(const std::string& root, const std::string& groups_file);
 // team uses no CPU and one on a crowded machine does not stand in its own way. Everything is
 // std::atomic, so ThreadSanitizer sees every hand-over (GCC's OpenMP hides them, and takes its spin
 // count from the environment).
+//
+// Between two regions the team may be made smaller, and larger again: members that are left out
+// sleep until they are called back.
 class Team final {
  public:
   // Fewer members than asked for where the system gives no more threads.
@@ -32,7 +35,14 @@ class Team final {
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  int size() const { return num_threads_; }
+  // Members that regions run on; for the thread that runs them, and within one.
+  int size() const { return size_; }
+  // All members, those that are left out included: what has a part for each is made for so many.
+  int capacity() const { return capacity_; }
+
+  // Regions run on the first `size` members from now on, 1 … capacity(). By the thread that runs
+  // regions, between two; returns when those that join are there, after tens of microseconds.
+  void resize(int size);
 
   // Runs body(member) on every member and returns when all have finished. Only one thread may call
   // this at a time, and a body must not call it. `body` is borrowed, nothing is allocated.
@@ -50,14 +60,19 @@ class Team final {
   using Function = void (*)(void* context, int member);
   void run_erased(Function function, void* context);
   void work(int member);
+  void wait_for_all();
+  bool wait_to_be_called(int member);
 
-  int num_threads_ = 1;
+  int capacity_ = 1;
+  int size_ = 1;
   Function function_ = nullptr;
   void* context_ = nullptr;
   alignas(64) std::atomic<uint32_t> region_{0};      // bumped to start a region
   alignas(64) std::atomic<int> running_{0};          // members other than 0 still in the region
   alignas(64) std::atomic<int> arrived_{0};          // members at the barrier
   alignas(64) std::atomic<uint32_t> generation_{0};  // bumped when a barrier opens
+  // Members below it work; changed by resize() and waited for by those that are left out.
+  alignas(64) std::atomic<int> called_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> threads_;
 };

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -94,6 +95,54 @@ TEST(Team, SleepersAreJoined) {
   for (int i = 0; i < 20; ++i) {
     Team team(3);
     asleep("forerun-team-2");
+  }
+}
+
+TEST(Team, IsMadeSmallerAndLargerBetweenRegions) {
+  Team team(4);
+  EXPECT_EQ(team.capacity(), 4);
+  std::vector<int64_t> runs(4, 0);
+  std::vector<int64_t> expected(4, 0);
+  for (int turn = 0; turn < 2000; ++turn) {
+    // Every size after every other one.
+    const int size = 1 + (turn * turn + turn / 4) % 4;
+    team.resize(size);
+    ASSERT_EQ(team.size(), size);
+    std::atomic<int> before{0};
+    std::atomic<int> missing{0};
+    team.run([&](int member) {
+      ++runs[member];
+      ++before;
+      team.barrier();
+      missing += before != size ? 1 : 0;
+    });
+    ASSERT_EQ(missing, 0);
+    for (int member = 0; member < size; ++member) ++expected[member];
+    ASSERT_EQ(runs, expected) << "turn " << turn << ", size " << size;
+  }
+}
+
+// Nobody wakes those that are left out, however busy the others are.
+TEST(Team, WhoIsLeftOutSleeps) {
+  Team team(3);
+  team.resize(2);
+  const ThreadStatus before = asleep("forerun-team-2");
+  for (int region = 0; region < 1000; ++region) {
+    team.run([&](int) { team.barrier(); });
+  }
+  const ThreadStatus after = asleep("forerun-team-2");
+  EXPECT_EQ(after.switches, before.switches);
+  team.resize(3);
+  std::vector<int> runs(3, 0);
+  team.run([&](int member) { ++runs[member]; });
+  EXPECT_EQ(runs, (std::vector<int>{1, 1, 1}));
+}
+
+TEST(Team, ThoseThatAreLeftOutAreJoined) {
+  for (int i = 0; i < 20; ++i) {
+    Team team(3);
+    team.resize(1 + i % 3);
+    if (i % 2 == 0) asleep("forerun-team-2");
   }
 }
 

@@ -52,6 +52,10 @@ void KvPool::commit(Team& team) {
   });
 }
 
+void KvPool::commit_first(int num_pages) {
+  memory_.commit(0, static_cast<size_t>(num_pages * page_bytes_));
+}
+
 uint8_t* KvPool::side(int page, int array, int slot) {
   return memory_.data() + page * page_bytes_ + side_offset_bytes_[array] +
          slot * shape_.side_arrays[array].bytes_per_token;

@@ -46,6 +46,8 @@ class KvPool final {
   // Takes the pool's memory from the kernel now: a step that meets a page for the first time would
   // wait for it to be cleared.
   void commit(Team& team);
+  // The same of the first pages alone, on this thread.
+  void commit_first(int num_pages);
 
   // One head of one page, page_head_bytes(type, head_dim).
   uint8_t* keys(int page, int layer, int head) {

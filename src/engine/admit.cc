@@ -35,6 +35,16 @@ void call_start(const ActiveRequest& request) {
       {request.id, request.prompt_tokens(), request.cached_tokens.value_or(0)});
 }
 
+// Rejected rows that are kept of the sequence; 0: none.
+int64_t most_rejected(const EngineState& state, const Sequence& sequence) {
+  const EngineOptions& options = state.options;
+  const bool is_learnt_from = sequence.request->request.conversation.has_value();
+  const bool keeps = state.speculator && options.keep_finals && options.max_rejected_rows > 0;
+  if (!keeps || !is_learnt_from) return 0;
+  const int64_t drafted = kMaxDraft * std::max<int64_t>(sequence.request->max_tokens, 1);
+  return std::clamp<int64_t>(options.max_rejected_rows, kMaxDraft, drafted);
+}
+
 }  // namespace
 
 void make_lists(EngineState& state, Sequence& sequence) {
@@ -64,6 +74,9 @@ void make_lists(EngineState& state, Sequence& sequence) {
     draft.prefix_key = sequence.kv.key;
     draft.max_tokens = most_tokens;
     sequence.draft_place = state.speculator->begin(draft);
+    if (const int64_t rows = most_rejected(state, sequence); rows > 0) {
+      sequence.rejected = std::make_unique<RejectedRows>(rows, state.model.descriptor().d_model);
+    }
   }
   if (request.request.grammar) {
     sequence.grammar = std::make_shared<GrammarProgress>(

@@ -72,6 +72,7 @@ std::vector<Request> requests_of_every_kind() {
     request.stop_ids.clear();
     request.ignore_eos = true;
     request.prediction = request.prompt;
+    request.conversation = 1;
     if (!request.stop_strings.empty()) request.stop_strings = never_matched();
     // What is called back may do as it likes; here it does nothing.
     request.on_token = [](const TokenEvent&) {};
@@ -97,6 +98,8 @@ INSTANTIATE_TEST_SUITE_P(With, Allocation,
 EngineOptions options_with(With what) {
   EngineOptions options = tiny_options();
   options.keep_states = what != With::kNothing;
+  options.keep_finals = what == With::kDrafts || what == With::kHead;
+  options.max_rejected_rows = 100;
   SpeculationOptions& speculation = options.speculation;
   speculation.history = speculation.prediction = options.keep_states;
   if (what == With::kDraftModel) speculation.draft_model = &shallow_model();

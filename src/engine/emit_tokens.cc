@@ -101,6 +101,8 @@ std::optional<FinishEvent> append_all(EngineState& state, Sequence& sequence) {
 
 // What was drafted and output is computed; what was drafted in vain gives its pages back.
 void settle_draft(EngineState& state, Sequence& sequence, std::span<const int32_t> output) {
+  // Before the draft is forgotten, and its slots are given back.
+  keep_rejected(state, sequence, output);
   if (sequence.draft_place >= 0) state.speculator->learn(sequence.draft_place, output);
   if (sequence.num_drafted == 0) return;
   const int64_t computed = sequence.num_tokens() - 1;
@@ -155,6 +157,7 @@ void tell_end(EngineState& state, const Sequence& sequence, FinishReason reason)
     end.first_drafts = state.speculator->first_drafts(sequence.draft_place);
   }
   if (state.options.keep_finals) end.finals = {&pool, kFinalsArray, sequence.kv.pages};
+  end.rejected = sequence.rejected.get();
   state.options.on_sequence_end(end);
 }
 

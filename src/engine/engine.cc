@@ -76,7 +76,19 @@ std::unique_ptr<ModelDrafter> make_model_drafter(const EngineState& state,
                                         kernels, state.team, drafter_limits(state));
 }
 
-Status check_options(const ModelDescriptor& model, const EngineOptions& options) {
+// By all threads, and by the smaller team.
+TeamCosts time_teams(EngineState& state) {
+  const int all = state.team.capacity();
+  const int smaller = state.options.smaller_team;
+  TeamCosts costs(all, time_steps(state.decoder, state.cache.pool()));
+  if (smaller == 0) return costs;
+  state.team.resize(smaller);
+  costs.add(smaller, time_steps(state.decoder, state.cache.pool()));
+  state.team.resize(all);
+  return costs;
+}
+
+Status check_options(const ModelDescriptor& model, const Team& team, const EngineOptions& options) {
   if (options.max_sequences < 1 || options.max_sequences > 1024) {
     return Error{"max-sequences is " + std::to_string(options.max_sequences) +
                  "; it must be between 1 and 1024"};
@@ -88,6 +100,10 @@ Status check_options(const ModelDescriptor& model, const EngineOptions& options)
   }
   if (!(options.max_step_ms >= 0.0) || options.max_step_ms > 60'000.0) {
     return Error{"max-step-ms must be between 0 and 60000"};
+  }
+  if (options.smaller_team < 0 || options.smaller_team >= team.capacity()) {
+    return Error{"a team of " + std::to_string(options.smaller_team) +
+                 " threads is none that is smaller than " + std::to_string(team.capacity())};
   }
   return check_speculation(model, options.speculation);
 }
@@ -113,7 +129,8 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
               {.max_rows = options.max_step_rows,
                .max_logit_rows = options.max_sequences + kMaxPromptLogits +
                                  (options.speculation.on() ? options.speculation.max_rows : 0)}),
-      cache(kv_shape_of(the_model.descriptor(), kernels, options), num_pages) {
+      cache(kv_shape_of(the_model.descriptor(), kernels, options), num_pages),
+      wanted_threads(the_team.size()) {
   fingerprint = make_fingerprint(the_model, kernels, cache.pool().shape().type);
   sequence_limit =
       std::min<int64_t>(model.descriptor().context_length, int64_t{num_pages} * kPageTokens);
@@ -145,18 +162,20 @@ EngineState::EngineState(const Model& the_model, const KernelTable& kernels, Tea
     tap.layers = options.speculation.eagle3 != nullptr ? options.speculation.eagle3->state_layers()
                                                        : tap_layers(model.descriptor().num_layers);
   }
-  for (int member = 0; member < team.size(); ++member) {
+  for (int member = 0; member < team.capacity(); ++member) {
     workspaces.push_back(std::make_unique<SamplerWorkspace>(
         static_cast<int>(model.descriptor().vocab_size), kernels.isa));
   }
 }
 
 Engine::Engine(std::unique_ptr<EngineState> state) : state_(std::move(state)) {}
-Engine::~Engine() = default;
+Engine::~Engine() {
+  state_->team.resize(state_->team.capacity());
+}
 
 Result<std::unique_ptr<Engine>> Engine::create(const Model& model, const KernelTable& kernels,
                                                Team& team, EngineOptions options) {
-  if (const Status status = check_options(model.descriptor(), options); !status.ok()) {
+  if (const Status status = check_options(model.descriptor(), team, options); !status.ok()) {
     return status.error();
   }
   const SpeculationOptions& speculation = options.speculation;
@@ -165,14 +184,17 @@ Result<std::unique_ptr<Engine>> Engine::create(const Model& model, const KernelT
   }
   const Result<int> num_pages = choose_pages(model.descriptor(), kernels, options);
   if (!num_pages.ok()) return num_pages.error();
+  team.resize(team.capacity());
   auto state = std::make_unique<EngineState>(model, kernels, team, std::move(options), *num_pages);
   if (state->options.commit_kv) state->cache.pool().commit(team);
-  state->cost = state->first_cost = time_steps(state->decoder, state->cache.pool());
+  state->team_costs = time_teams(*state);
+  state->cost = state->first_cost = state->team_costs.timed(team.capacity());
   return std::unique_ptr<Engine>(new Engine(std::move(state)));
 }
 
 Result<RequestId> Engine::add(Request request) {
   if (const Status status = check_request(*state_, request); !status.ok()) return status.error();
+  state_->busy.store(true, std::memory_order_relaxed);
   return queue_request(*state_, std::move(request));
 }
 
@@ -186,7 +208,17 @@ bool Engine::step() {
   state.stepping = true;
   const bool moved = run_step(state);
   state.stepping = false;
+  state.busy.store(moved, std::memory_order_relaxed);
   return moved;
+}
+
+void Engine::set_threads(int threads) {
+  CHECK(threads >= 1 && threads <= this->threads(), "steps are made by some of the team's threads");
+  state_->wanted_threads.store(threads, std::memory_order_relaxed);
+}
+
+int Engine::threads() const {
+  return state_->team.capacity();
 }
 
 void Engine::set_active_sources(const ActiveSources& active) {
@@ -205,12 +237,13 @@ Result<std::unique_ptr<ReadyHead>> Engine::make_ready(std::shared_ptr<const Eagl
   }
   ModelDrafter::Limits limits = drafter_limits(state);
   // A step reads all weights once, or most of what it takes is for other things.
-  limits.cost =
-      state.first_cost.scaled(static_cast<double>(head->weights().file_bytes_per_step) /
+  limits.costs =
+      state.team_costs.scaled(static_cast<double>(head->weights().file_bytes_per_step) /
                               static_cast<double>(state.model.weights().file_bytes_per_step));
   limits.max_tokens = state.sequence_limit;
   ready->drafter = std::make_unique<ModelDrafter>(DraftingModel::of(*head), state.decoder.kernels(),
                                                   state.team, limits);
+  if (state.options.commit_kv) ready->drafter->commit_memory();
   ready->head = std::move(head);
   return ready;
 }
@@ -221,6 +254,10 @@ void Engine::offer_head(std::unique_ptr<ReadyHead> head) {
 
 void Engine::collect_heads() {
   state_->head_slot.collect();
+}
+
+bool Engine::is_busy() const {
+  return state_->busy.load(std::memory_order_relaxed);
 }
 
 Status Engine::save_history(const std::string& path) const {
@@ -238,6 +275,7 @@ void Engine::flush_prefix_cache() {
 
 EngineStats Engine::stats() const {
   EngineStats stats = state_->stats;
+  stats.threads = state_->team.size();
   stats.running = static_cast<int64_t>(state_->running.size());
   stats.waiting = static_cast<int64_t>(state_->waiting.size());
   stats.prefix_queries = state_->cache.prefix_queries();
@@ -248,8 +286,12 @@ EngineStats Engine::stats() const {
   return stats;
 }
 
-const StepCost& Engine::timed_cost() const {
-  return state_->first_cost;
+EngineLoad Engine::load() const {
+  return state_->load.read();
+}
+
+StepCost Engine::timed_cost(int threads) const {
+  return state_->team_costs.timed(threads);
 }
 Decoder& Engine::decoder() {
   return state_->decoder;

@@ -37,15 +37,22 @@ struct EngineOptions {
   // And, with those, what the output matrix is multiplied with: the target distribution follows
   // from it.
   bool keep_finals = false;
+  // And of every choice that may be learnt from (Request::conversation), with keep_finals, at most
+  // so many drafted tokens that were verified in vain, the newest; but room for a draft, if any.
+  int64_t max_rejected_rows = 0;
   // Called as every choice ends, on the thread of step(); it may not add or cancel.
   std::function<void(const SequenceEnd&)> on_sequence_end;
   SpeculationOptions speculation;
+  // Threads of a smaller team that steps are timed with at load, too, since set_threads() may ask
+  // for it: below the team's size; 0: there is none.
+  int smaller_team = 0;
   std::vector<int32_t> eos_ids;
   // The bytes each token id stands for, for stop strings; may be empty when none are used.
   std::vector<std::string> token_bytes;
 };
 
 struct EngineStats {
+  int threads = 0;      // that make the steps
   int64_t running = 0;  // sequences holding keys and values
   int64_t waiting = 0;  // sequences
   int64_t steps = 0;
@@ -70,6 +77,19 @@ struct EngineStats {
   int kv_pages_in_use = 0;
 };
 
+// What an engine has done since its begin, for whoever watches from another thread: sums over all
+// steps.
+struct EngineLoad {
+  double busy_seconds = 0.0;
+  double sequence_seconds = 0.0;  // a step's times the sequences that held keys and values
+  double key_seconds = 0.0;       // a step's times the positions attended to
+  // That the steps' models would have taken as they were timed at load, by all threads and by the
+  // smaller team.
+  double timed_seconds = 0.0;
+  double timed_smaller_seconds = 0.0;
+  int64_t generated_tokens = 0;
+};
+
 struct EngineState;
 struct ReadyHead;
 
@@ -79,8 +99,9 @@ struct ReadyHead;
 // the instruction set (docs/architecture.md, promise 1).
 class Engine final {
  public:
-  // Borrows the model and the team. Times a few steps (some 0.1 s on a small model). An Error says
-  // which option cannot be met.
+  // Borrows the model and the team, all of whose threads make steps at first. Times a few steps
+  // (some 0.1 s on a small model; as much again for a smaller team). An Error says which option
+  // cannot be met.
   static Result<std::unique_ptr<Engine>> create(const Model& model, const KernelTable& kernels,
                                                 Team& team, EngineOptions options);
   ~Engine();
@@ -99,6 +120,11 @@ class Engine final {
   // Which sources draft, from the next step on; for measurements.
   void set_active_sources(const ActiveSources& active);
 
+  // Steps are made by so many threads, 1 … threads(), from the next one on: those left out sleep.
+  // From any thread; no answer depends on it. What steps cost is learned for each size apart.
+  void set_threads(int threads);
+  int threads() const;  // of the team; never changes
+
   // --- With SpeculationOptions::head_slot, from one other thread, also while step() runs.
   // A head that reads the layers whose states the engine keeps, and all that its drafting takes.
   // Nothing of the engine is touched.
@@ -108,6 +134,8 @@ class Engine final {
   void offer_head(std::unique_ptr<ReadyHead> head);
   // Destroys heads that have drafted.
   void collect_heads();
+  // Whether there are requests, whose steps somebody waits for.
+  bool is_busy() const;
 
   // What may be drafted from beyond requests, to a file and back. Not while step() runs. An Error
   // says what cannot be written or read.
@@ -118,8 +146,11 @@ class Engine final {
   void flush_prefix_cache();
 
   EngineStats stats() const;
-  // Of the model's steps, as they were timed at first; never changes.
-  const StepCost& timed_cost() const;
+  // From any thread, while step() runs.
+  EngineLoad load() const;
+  // Of the model's steps by a team of so many threads, as they were timed at first; never changes,
+  // any thread may ask. Of a size that was not timed, derived from one that was.
+  StepCost timed_cost(int threads) const;
   Decoder& decoder();
   // Weights, instruction set, key/value type and engine version: what "same tokens" is promised
   // for.

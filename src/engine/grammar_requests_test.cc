@@ -122,22 +122,61 @@ TEST(GrammarRequest, EveryChoiceHasItsOwn) {
   EXPECT_NE(answers.choices[0], answers.choices[1]);
 }
 
-// Drafts are made legal first, and a wrong one that the grammar allows is taken back.
-TEST(GrammarRequest, SameTokensWithDrafts) {
+EngineOptions drafting_options() {
   EngineOptions drafting = options();
   drafting.speculation.history = drafting.speculation.prediction = true;
   drafting.speculation.forced = true;
-  RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, drafting);
+  return drafting;
+}
+
+// Every fifth token of the predictions is wrong.
+std::vector<Request> predicted_with_grammars() {
   std::vector<Request> requests = requests_with_grammars();
-  EXPECT_EQ(choices_of(recorded.run(requests)), alone());
   for (size_t i = 0; i < requests.size(); ++i) {
     requests[i].prediction = alone()[i][0].token_ids();
     for (size_t t = 4; t < requests[i].prediction.size(); t += 5) requests[i].prediction[t] ^= 1;
   }
-  EXPECT_EQ(choices_of(recorded.run(requests)), alone());
+  return requests;
+}
+
+// Drafts are made legal first, and a wrong one that the grammar allows is taken back.
+TEST(GrammarRequest, SameTokensWithDrafts) {
+  RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2,
+                          drafting_options());
+  EXPECT_EQ(choices_of(recorded.run(requests_with_grammars())), alone());
+  EXPECT_EQ(choices_of(recorded.run(predicted_with_grammars())), alone());
   const SpeculationStats stats = recorded.stats().speculation;
   EXPECT_GT(stats.accepted_tokens, 100);
   EXPECT_GT(stats.draft_tokens - stats.accepted_tokens, 100);
+}
+
+// What it forbids is never verified, though the model ran over it.
+TEST(GrammarRequest, KeepsRejectedDraftsThatItAllows) {
+  EngineOptions drafting = drafting_options();
+  drafting.keep_finals = true;
+  drafting.max_rejected_rows = 4096;
+  int64_t num_rows = 0;
+  drafting.on_sequence_end = [&](const SequenceEnd& end) {
+    if (end.request.grammar == nullptr) return;
+    Result<GrammarMatcher> matcher = end.request.grammar->matcher();
+    for (int64_t i = 0; i < end.rejected->size(); ++i, ++num_rows) {
+      std::vector<int32_t> output(end.tokens.begin() + std::ssize(end.request.prompt),
+                                  end.tokens.begin() + end.rejected->row(i).position + 1);
+      int64_t row = i;
+      std::vector<int32_t> branch = {end.rejected->row(i).token};
+      while (const int32_t distance = end.rejected->row(row).parent_distance) {
+        row -= distance;
+        branch.insert(branch.begin(), end.rejected->row(row).token);
+      }
+      output.insert(output.end(), branch.begin(), branch.end());
+      EXPECT_EQ(*matcher->count_valid(output), output.size());
+    }
+  };
+  RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, drafting);
+  std::vector<Request> requests = predicted_with_grammars();
+  for (Request& request : requests) request.conversation = 1;
+  recorded.run(requests);
+  EXPECT_GT(num_rows, 30);
 }
 
 TEST(GrammarRequest, SameTokensInABatchAsAlone) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <thread>
 
+#include "base/pacer.h"
 #include "engine/engine_fixture.h"
 
 namespace forerun {
@@ -135,6 +136,41 @@ TEST(HeadSlot, EndsTellWhatFirstDraftsCameTo) {
   EXPECT_GE(right, recorded.stats().speculation.accepted_at[0]);
   EXPECT_GT(right, 0);
   EXPECT_GT(drafted, right);
+}
+
+// Whoever loads a head makes way for steps, and for nobody else.
+TEST(HeadSlot, TheEngineIsBusyWhileThereAreRequests) {
+  RecordedEngine recorded(tiny_model(), available_isas().back(), 1, slot_options());
+  EXPECT_FALSE(recorded.engine().is_busy());
+  recorded.engine().step();
+  EXPECT_FALSE(recorded.engine().is_busy());
+  recorded.add(requests()[0]);
+  EXPECT_TRUE(recorded.engine().is_busy());
+  while (recorded.engine().step()) EXPECT_TRUE(recorded.engine().is_busy());
+  EXPECT_FALSE(recorded.engine().is_busy());
+}
+
+// All of a head's memory, taken and given back piece by piece while requests run.
+TEST(HeadSlot, HeadsMayComeAndGoInPieces) {
+  EngineOptions options = slot_options();
+  options.commit_kv = true;
+  RecordedEngine recorded(tiny_model(), available_isas().back(), 2, options);
+  Engine& engine = recorded.engine();
+  const std::vector<Answers> expected = plain_answers();
+  std::atomic<bool> ending{false};
+  std::atomic<int> pauses{0};
+  std::thread offering([&] {
+    double now = 0.0;
+    const Pacer pacer([&] { return engine.is_busy(); }, {.now = [&] { return now += 1.0; },
+                                                         .used = [&] { return now; },
+                                                         .sleep = [&](double) { ++pauses; }});
+    for (int64_t version = 1; !ending; ++version) offer(engine, shared_head(), version);
+  });
+  for (int round = 0; round < 3; ++round) expect_same(recorded.run(requests()), expected);
+  ending = true;
+  offering.join();
+  EXPECT_GT(recorded.stats().head_swaps, 3);
+  EXPECT_GT(pauses, 0);
 }
 
 }  // namespace

@@ -7,6 +7,23 @@
 namespace forerun {
 namespace {
 
+// `seconds` of the step as a whole.
+void add_load(EngineState& state, double seconds, int64_t generated_tokens) {
+  const auto timed = [&](int threads) {
+    return state.team_costs.timed(threads).predict(state.step_work);
+  };
+  EngineLoad step;
+  step.busy_seconds = seconds;
+  step.sequence_seconds = seconds * static_cast<double>(state.running.size());
+  step.key_seconds = seconds * static_cast<double>(state.step_work.keys_read);
+  step.generated_tokens = generated_tokens;
+  if (state.options.smaller_team > 0) {
+    step.timed_seconds = timed(state.team.capacity());
+    step.timed_smaller_seconds = timed(state.options.smaller_team);
+  }
+  state.load.add(step);
+}
+
 void learn_cost(EngineState& state, double seconds) {
   state.stats.step_seconds += seconds;
   state.stats.timed_seconds += state.first_cost.predict(state.step_work);
@@ -17,6 +34,9 @@ void learn_cost(EngineState& state, double seconds) {
 }  // namespace
 
 bool run_step(EngineState& state) {
+  const double step_begin = now_seconds();
+  const int64_t generated_before = state.stats.generated_tokens;
+  resize_team(state);
   swap_head(state);
   cancel_requests(state);
   sweep(state);
@@ -38,6 +58,7 @@ bool run_step(EngineState& state) {
   learn_cost(state, seconds);
   emit_tokens(state);
   if (state.speculator) state.speculator->settle(seconds);
+  add_load(state, now_seconds() - step_begin, state.stats.generated_tokens - generated_before);
   sweep(state);
   return true;
 }

@@ -70,13 +70,6 @@ void wait_for_masks(EngineState& state) {
   state.stats.mask_seconds += now_seconds() - begin;
 }
 
-// Drafted tokens that may be verified: not those that the grammar forbids.
-std::span<const int32_t> legal_draft(const EngineState& state, const Sequence& sequence) {
-  if (sequence.num_drafted == 0) return {};
-  const std::span<const int32_t> draft = state.speculator->draft_of(sequence.draft_place);
-  return sequence.grammar ? draft.first(sequence.grammar->num_followed()) : draft;
-}
-
 // One token; false when the sequence ends instead.
 template <typename SampleOne>
 bool sample_one(const Sequence& sequence, int num_followed, SampleResult& result,
@@ -140,6 +133,12 @@ void make_samples(EngineState& state) {
 }
 
 }  // namespace
+
+std::span<const int32_t> legal_draft(const EngineState& state, const Sequence& sequence) {
+  if (sequence.num_drafted == 0) return {};
+  const std::span<const int32_t> draft = state.speculator->draft_of(sequence.draft_place);
+  return sequence.grammar ? draft.first(sequence.grammar->num_followed()) : draft;
+}
 
 void add_raw_logprobs(std::span<const float> logits, int num_top, SamplerWorkspace& workspace,
                       SampleResult& result) {

@@ -7,6 +7,7 @@
 
 #include "cache/kv_cache.h"
 #include "engine/grammar_progress.h"
+#include "engine/rejected_rows.h"
 #include "engine/request.h"
 #include "engine/stop_matcher.h"
 #include "sampling/noise.h"
@@ -46,7 +47,8 @@ struct Sequence {
   // The prompt token whose log-prob is told next; prompt_tokens() when none is.
   int64_t next_prompt_logprob = 0;
 
-  int draft_place = -1;  // in the speculator, or −1
+  int draft_place = -1;                    // in the speculator, or −1
+  std::unique_ptr<RejectedRows> rejected;  // where these are kept
 
   // This step.
   int step_rows = 0;          // known tokens computed by it

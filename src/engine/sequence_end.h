@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 
+#include "engine/rejected_rows.h"
 #include "engine/request.h"
 #include "spec/drafter.h"
 
@@ -17,8 +18,9 @@ struct SequenceEnd {
   std::span<const int32_t> tokens = {};  // prompt and output
   // Of the positions [0, num_states), as EngineOptions::keep_states and keep_finals left them.
   int64_t num_states = 0;
-  KeptStates states = {};  // bf16 [kNumTaps · d_model] each
-  KeptStates finals = {};  // bf16 [d_model] each
+  KeptStates states = {};                  // bf16 [kNumTaps · d_model] each
+  KeptStates finals = {};                  // bf16 [d_model] each
+  const RejectedRows* rejected = nullptr;  // as EngineOptions::max_rejected_rows says
   // The head that drafts (EngineStats::head_version), and what became of its first drafts at each
   // of the first so many places.
   int64_t head = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -9,12 +10,14 @@
 #include "cache/kv_cache.h"
 #include "engine/engine.h"
 #include "engine/head_slot.h"
+#include "engine/load_meter.h"
 #include "engine/mask_maker.h"
 #include "engine/sequence.h"
 #include "models/decoder.h"
 #include "sampling/sampler.h"
 #include "spec/speculator.h"
 #include "spec/step_cost.h"
+#include "spec/team_costs.h"
 #include "tensor/buffer.h"
 
 namespace forerun {
@@ -40,8 +43,8 @@ struct SampleResult {
 };
 
 // Everything the engine's actions work on, each in a file of its own. One step runs them in this
-// order: swap_head, cancel_requests, admit, plan_step (with draft_tokens), forward, fork_choices,
-// score_prompts, sample_tokens, emit_tokens.
+// order: resize_team, swap_head, cancel_requests, admit, plan_step (with draft_tokens), forward,
+// fork_choices, score_prompts, sample_tokens, emit_tokens.
 struct EngineState {
   EngineState(const Model& model, const KernelTable& kernels, Team& team, EngineOptions options,
               int num_pages);
@@ -52,7 +55,7 @@ struct EngineState {
   std::string fingerprint;
   Decoder decoder;
   KvCache cache;
-  StepCost cost;
+  StepCost cost;               // by the team as large as it is
   int64_t sequence_limit = 0;  // tokens of one sequence: context, or all memory if less
 
   RequestId next_id = 1;
@@ -62,6 +65,7 @@ struct EngineState {
   std::vector<Sequence*> running;                    // in order of admission
   std::vector<RequestId> cancelled;
   bool stepping = false;
+  std::atomic<bool> busy{false};  // there are requests; read by other threads
 
   // The step being made.
   std::vector<int32_t> step_tokens;
@@ -86,8 +90,11 @@ struct EngineState {
   HeadSlot head_slot;
   std::unique_ptr<Speculator> speculator;  // null: nothing is drafted
 
-  StepCost first_cost;  // as it was timed; of the model
+  StepCost first_cost;  // as it was timed; of the model, by the team as large as it is
+  TeamCosts team_costs;
+  std::atomic<int> wanted_threads;  // of the team, from the next step on
 
+  LoadMeter load;
   EngineStats stats;
 };
 
@@ -98,6 +105,8 @@ RequestId queue_request(EngineState& state, Request request);
 // Gives a sequence its lists, when it gets a place for the first time.
 void make_lists(EngineState& state, Sequence& sequence);
 
+// Makes the team as large as it was asked to be.
+void resize_team(EngineState& state);
 // Lets the head that was offered draft from now on.
 void swap_head(EngineState& state);
 // Finishes what was cancelled.
@@ -122,12 +131,16 @@ void keep_states(EngineState& state);
 void fork_choices(EngineState& state);
 // Log-probs of the prompt tokens that the step's logits predict.
 void score_prompts(EngineState& state);
+// Drafted tokens of the sequence that may be verified: not those that the grammar forbids.
+std::span<const int32_t> legal_draft(const EngineState& state, const Sequence& sequence);
 // For every sequence whose next logits are there its next token, as long as that is the drafted
 // one, and the token behind; and their log-probs.
 void sample_tokens(EngineState& state);
 // Log-probs of `result`'s token under the model's own distribution, or an error.
 void add_raw_logprobs(std::span<const float> logits, int num_top, SamplerWorkspace& workspace,
                       SampleResult& result);
+// With max_rejected_rows: keeps what was drafted and is not in `output`, which came of the step.
+void keep_rejected(EngineState& state, Sequence& sequence, std::span<const int32_t> output);
 // Appends the tokens, calls back, ends what is done.
 void emit_tokens(EngineState& state);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/pacer.h"
 #include "formats/json_members.h"
 #include "formats/quote.h"
 #include "formats/small_json_file.h"
@@ -101,8 +102,10 @@ Result<Eagle3Checkpoint> Eagle3Checkpoint::open(const std::string& folder) {
   if (!SafetensorsShards::are_in(folder)) return SafetensorsShards::missing_from(folder);
   Result<SafetensorsShards> weights = SafetensorsShards::open(folder);
   if (!weights.ok()) return weights.error();
+  pace();
   const Result<Json> config = read_json_object(folder + "/config.json", kMaxConfigBytes);
   if (!config.ok()) return config.error();
+  pace();
   return read(*config, *std::move(weights));
 }
 
@@ -165,6 +168,7 @@ Status Eagle3Checkpoint::read_token_map() {
   }
   const Result<std::vector<int64_t>> offsets = weights_.read_int64(*stored);
   if (!offsets.ok()) return offsets.error();
+  pace();
   if (std::ssize(*offsets) != count) {
     return Error{path() + ": d2t has " + std::to_string(offsets->size()) +
                  " entries; draft_vocab_size is " + std::to_string(count)};

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/pacer.h"
 
 namespace forerun {
 namespace {
@@ -161,6 +162,7 @@ void PackedMatrix::pack(const TensorView& source, Range panels, const int32_t* r
       } else {
         pack_quantized_row(dtype_, stored, num_blocks, lane, out);
       }
+      pace();
     }
   }
 }

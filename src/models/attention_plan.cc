@@ -30,14 +30,13 @@ int tile_rows(int group_size) {
 
 }  // namespace
 
-AttentionPlan::AttentionPlan(const ModelDescriptor& model, int64_t window, int team_size,
+AttentionPlan::AttentionPlan(const ModelDescriptor& model, int64_t window, int max_members,
                              int max_rows)
     : window_(window),
       num_kv_heads_(model.num_kv_heads),
       group_size_(model.group_size()),
-      team_size_(team_size),
       partial_capacity_(kPartialCapacity),
-      shares_(team_size) {
+      shares_(max_members) {
   const int64_t most_tiles =
       int64_t{max_rows} * num_kv_heads_ * ((group_size_ + kMaxQueryRows - 1) / kMaxQueryRows);
   // Every unsplit tile is one unit (a tree's tile may be one token); every split unit takes at
@@ -47,7 +46,9 @@ AttentionPlan::AttentionPlan(const ModelDescriptor& model, int64_t window, int t
   group_rows_.reserve(max_rows + 1);
 }
 
-void AttentionPlan::build(std::span<const RowGroup> groups, std::span<const int64_t> positions) {
+void AttentionPlan::build(std::span<const RowGroup> groups, std::span<const int64_t> positions,
+                          int team_size) {
+  team_size_ = team_size;
   units_.clear();
   merges_.clear();
   group_rows_.clear();

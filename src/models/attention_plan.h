@@ -45,9 +45,10 @@ class AttentionPlan final {
  public:
   // `max_rows` rows a step; sizes everything. `window` is the number of positions a row sees, its
   // own included, or 0 for all: partitions before it are left out, and the grid stays where it is.
-  AttentionPlan(const ModelDescriptor& model, int64_t window, int team_size, int max_rows);
+  // Teams have at most `max_members`.
+  AttentionPlan(const ModelDescriptor& model, int64_t window, int max_members, int max_rows);
 
-  void build(std::span<const RowGroup> groups, std::span<const int64_t> positions);
+  void build(std::span<const RowGroup> groups, std::span<const int64_t> positions, int team_size);
 
   int64_t window() const { return window_; }
   // The first position that a row at `position` sees.
@@ -86,8 +87,8 @@ class AttentionPlan final {
   const int64_t window_;
   const int num_kv_heads_;
   const int group_size_;
-  const int team_size_;
   const int64_t partial_capacity_;
+  int team_size_ = 1;  // of the step
   int64_t partial_used_ = 0;
   int64_t num_tiles_ = 0;  // of all heads
   std::vector<AttentionUnit> units_;

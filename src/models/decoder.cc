@@ -94,7 +94,7 @@ Decoder::Decoder(const ModelDescriptor& model, const ModelWeights& weights,
   logits_ = arena_.take(limits.max_logit_rows * logits_stride_ * sizeof(float));
   const int64_t widest =
       std::max({model.attention_inputs(), model.q_dim(), model.d_ff, model.state_inputs});
-  scratch_.resize(team.size());
+  scratch_.resize(team.capacity());
   for (MemberScratch& scratch : scratch_) {
     scratch.attention = arena_.take(attention_scratch_bytes(model.head_dim));
     // The widest type's; the step's pool says which it is.
@@ -112,7 +112,8 @@ void Decoder::plan_layers() {
   for (const int64_t window : model_.windows) {
     const auto same = std::ranges::find(plans_, window, &AttentionPlan::window);
     const auto plan = static_cast<int>(same - plans_.begin());
-    if (same == plans_.end()) plans_.emplace_back(model_, window, team_.size(), limits_.max_rows);
+    if (same == plans_.end())
+      plans_.emplace_back(model_, window, team_.capacity(), limits_.max_rows);
     layer_kinds_.push_back({plan, window > 0 && model_.window_rotary ? 1 : 0});
   }
 }
@@ -150,7 +151,7 @@ void Decoder::prepare(const StepInput& input, const KvPool& pool) {
     }
   }
   for (AttentionPlan& plan : plans_) {
-    plan.build(input.groups, {positions_.data(), static_cast<size_t>(num_rows)});
+    plan.build(input.groups, {positions_.data(), static_cast<size_t>(num_rows)}, team_.size());
   }
 }
 

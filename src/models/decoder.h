@@ -53,6 +53,9 @@ class Decoder final {
   // The caller may write there.
   float* logits(int64_t i) { return logits_.as<float>() + i * logits_stride_; }
 
+  // Takes the memory of all steps from the kernel now: the first ones would wait for it.
+  void commit_memory() { arena_.commit(); }
+
   const Limits& limits() const { return limits_; }
   const ModelDescriptor& model() const { return model_; }
   const KernelTable& kernels() const { return kernels_; }

@@ -1,10 +1,12 @@
 #include "models/eagle3_head.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <map>
 
+#include "base/pacer.h"
 #include "formats/dequantize.h"
 #include "models/decoder.h"
 #include "tensor/buffer.h"
@@ -18,18 +20,40 @@ static_assert(kNumTaps == kEagle3States);
 constexpr int kQ8Elements = 32;
 constexpr int kQ8Bytes = 34;
 
-// A block of 32 in Q8_0: the scale that makes the largest 127, and the multiples of it.
-void quantize_block(const float* values, uint8_t* out) {
-  float largest = 0.0f;
-  for (int i = 0; i < kQ8Elements; ++i) largest = std::max(largest, std::abs(values[i]));
-  const float scale = largest / 127.0f;
-  const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+constexpr uint32_t kMagnitude = 0x7FFFFFFFu;  // of a float's bits
+constexpr uint32_t kInfinity = 0x7F800000u;
+
+// Of the largest magnitude, the bits: they are in the order of the numbers, not finite ones last.
+// Integers, because a loop over them becomes vector instructions.
+uint32_t largest_bits(const float* values) {
+  uint32_t largest = 0;
+  for (int i = 0; i < kQ8Elements; ++i) {
+    largest = std::max(largest, std::bit_cast<uint32_t>(values[i]) & kMagnitude);
+  }
+  return largest;
+}
+
+// std::round of what an int can hold, likewise: the largest float below one half keeps what is just
+// below one half from being rounded up.
+int round_away(float x) {
+  return static_cast<int>(x + std::copysign(0x1.FFFFFEp-2f, x));
+}
+
+// A block of 32 in Q8_0: the scale that makes the largest 127, and the multiples of it. False: a
+// value is not finite.
+bool quantize_block(const float* values, uint8_t* out) {
+  const uint32_t largest = largest_bits(values);
+  if (largest >= kInfinity) return false;
+  const float scale = std::bit_cast<float>(largest) / 127.0f;
   const uint16_t stored = f32_to_f16(scale);
+  // What rounds to no scale is nothing; its inverse need not be finite.
+  const float inverse = stored != 0 ? 1.0f / scale : 0.0f;
   std::memcpy(out, &stored, sizeof(stored));
   for (int i = 0; i < kQ8Elements; ++i) {
-    const float level = std::round(values[i] * inverse);
-    out[2 + i] = static_cast<uint8_t>(static_cast<int8_t>(std::clamp(level, -127.0f, 127.0f)));
+    const int level = std::clamp(round_away(values[i] * inverse), -127, 127);
+    out[2 + i] = static_cast<uint8_t>(static_cast<int8_t>(level));
   }
+  return true;
 }
 
 // A head's tensors as the loader wants them: matrices in int8, and the target's in place of those
@@ -83,12 +107,11 @@ class HeadTensors final : public TensorSource {
     for (int64_t row = 0; row < rows; ++row) {
       dequantize_row(stored->dtype, stored->data + row * row_bytes(stored->dtype, columns), columns,
                      values.data());
-      if (!std::ranges::all_of(values, [](float x) { return std::isfinite(x); })) {
+      for (int64_t i = 0; i < columns; i += kQ8Elements, block += kQ8Bytes) {
+        if (quantize_block(values.data() + i, block)) continue;
         return Error{path() + ": tensor '" + name + "' holds a value that is not finite"};
       }
-      for (int64_t i = 0; i < columns; i += kQ8Elements, block += kQ8Bytes) {
-        quantize_block(values.data() + i, block);
-      }
+      pace();
     }
     out.view = {DType::kQ8_0, {rows, columns}, out.memory.data()};
     quantized_.emplace(name, std::move(out));

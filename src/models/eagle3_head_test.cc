@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 
 #include "base/check.h"
+#include "base/pacer.h"
 #include "formats/gguf.h"
+#include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
 #include "formats/temporary_folder.h"
 #include "models/decoder.h"
@@ -177,6 +180,65 @@ TEST(Eagle3Head, SaysWhatDoesNotFitTheTarget) {
   narrower.config["intermediate_size"] = 128;
   EXPECT_EQ(narrower.fault(target),
             ": model.layers.0.mlp.gate_proj.weight has shape [160, 64]; llama needs [128, 64]");
+}
+
+TEST(Eagle3Head, RefusesWhatIsNotFinite) {
+  Target target;
+  HeadFolder folder;
+  ASSERT_TRUE(folder.open().ok());
+  const std::string path = folder.folder.file("model.safetensors");
+  const auto place = Safetensors::open(path)->find("fc.weight")->offset_bytes + 33 * sizeof(float);
+  for (const uint32_t bits : {0x7FC00000u, 0xFF800000u}) {  // not a number, minus infinity
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(place));
+    file.write(reinterpret_cast<const char*>(&bits), sizeof(bits));
+    file.close();
+    const auto head = Eagle3Head::load(folder.folder.path(), *target.model, target.team);
+    ASSERT_FALSE(head.ok());
+    EXPECT_NE(head.error().message.find("'fc.weight' holds a value that is not finite"),
+              std::string::npos)
+        << head.error().message;
+  }
+}
+
+// Every byte that a step reads.
+void expect_same_weights(const ModelWeights& found, const ModelWeights& expected) {
+  const auto bytes = [](const ModelWeights& weights) {
+    return std::vector<uint8_t>(weights.matrix_memory.data(),
+                                weights.matrix_memory.data() + weights.packed_bytes);
+  };
+  EXPECT_EQ(bytes(found), bytes(expected));
+  EXPECT_EQ(found.output_norm, expected.output_norm);
+  EXPECT_EQ(found.layers[0].attention_norm, expected.layers[0].attention_norm);
+  EXPECT_EQ(found.layers[0].token_norm, expected.layers[0].token_norm);
+  EXPECT_EQ(found.layers[0].ffn_norm, expected.layers[0].ffn_norm);
+  EXPECT_EQ(found.fingerprint, expected.fingerprint);
+}
+
+// A pause wherever there may be one: at least at every row that is made int8 and packed.
+TEST(Eagle3Head, LoadedInPiecesItIsTheSame) {
+  Target target;
+  HeadFolder folder;
+  Team team(1);
+  const auto at_once = Eagle3Head::load(*folder.open(), *target.model, team);
+  ASSERT_TRUE(at_once.ok()) << at_once.error().message;
+  int pauses = 0;
+  double now = 0.0;
+  const Pacer pacer([] { return true; }, {.now = [&] { return now += 1.0; },
+                                          .used = [&] { return now; },
+                                          .sleep = [&](double) { ++pauses; }});
+  const auto paced = Eagle3Head::load(*folder.open(), *target.model, team);
+  ASSERT_TRUE(paced.ok()) << paced.error().message;
+  expect_same_weights((*paced)->weights(), (*at_once)->weights());
+  int64_t rows = (*paced)->weights().state_projection.rows() + (*paced)->weights().output.rows();
+  for (const PackedMatrix* matrix :
+       {&(*paced)->weights().layers[0].q, &(*paced)->weights().layers[0].k,
+        &(*paced)->weights().layers[0].v, &(*paced)->weights().layers[0].attention_output,
+        &(*paced)->weights().layers[0].gate, &(*paced)->weights().layers[0].up,
+        &(*paced)->weights().layers[0].down}) {
+    rows += matrix->rows();
+  }
+  EXPECT_GE(pauses, 2 * rows);
 }
 
 }  // namespace

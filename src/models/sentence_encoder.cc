@@ -317,7 +317,7 @@ void SentenceEncoder::make_room() {
   attended_ = floats(max_rows_ * hidden_);
   inner_ = floats(max_rows_ * feed_forward_);
   product_ = floats(max_rows_ * hidden_);
-  scratch_.resize(team_.size());
+  scratch_.resize(team_.capacity());
   for (Scratch& scratch : scratch_) {
     scratch.keys = floats(whole_lanes(max_tokens_) * head_dim_);
     scratch.values = floats(max_tokens_ * head_dim_);

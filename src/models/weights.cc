@@ -1,11 +1,13 @@
 #include "models/weights.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "base/pacer.h"
 #include "formats/dequantize.h"
 
 namespace forerun {
@@ -78,6 +80,9 @@ int64_t whole_lines(size_t bytes) {
   return static_cast<int64_t>((bytes + 63) / 64 * 64);
 }
 
+// Hashed from one call of pace() to the next.
+constexpr int64_t kHashedBytes = int64_t{16} << 10;
+
 // Mixes bytes eight at a time; good enough to tell two checkpoints apart, fast enough to read
 // everything.
 uint64_t hash_bytes(const uint8_t* data, int64_t size, uint64_t seed) {
@@ -87,10 +92,14 @@ uint64_t hash_bytes(const uint8_t* data, int64_t size, uint64_t seed) {
     hash = static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   };
   int64_t i = 0;
-  for (; i + 8 <= size; i += 8) {
-    uint64_t word;
-    std::memcpy(&word, data + i, 8);
-    mix(word);
+  while (i + 8 <= size) {
+    const int64_t end = std::min(size, i + kHashedBytes);
+    for (; i + 8 <= end; i += 8) {
+      uint64_t word;
+      std::memcpy(&word, data + i, 8);
+      mix(word);
+    }
+    pace();
   }
   uint64_t rest = 0;
   std::memcpy(&rest, data + i, size - i);

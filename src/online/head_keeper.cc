@@ -30,6 +30,7 @@ constexpr size_t kNearest = 3;
 constexpr size_t kMostResident = 3;
 constexpr int64_t kKeptHeads = 32;
 constexpr size_t kLookedBack = 10'000;  // events
+constexpr size_t kMostJudged = 32;      // of those that are told of
 constexpr double kErrorPause = 60.0;    // seconds, between two of the same
 
 // Share of the first drafts that were right; −1 without any.
@@ -287,9 +288,24 @@ void HeadKeeper::judge() {
         {"acceptance_length", acceptance_length(trial.sum())},
         {"incumbent_acceptance_length", acceptance_length(trial.incumbent_sum())},
         {"trained_tokens", trial.candidate().trained_tokens}});
+  note_judged(trial, verdict.passed);
   if (verdict.passed) return pass(trial, verdict);
   ++verdicts_.failed;
   remove_folder(trial.candidate().folder);
+}
+
+void HeadKeeper::note_judged(const HeadTrial& trial, bool passed) {
+  const double tokens = trial.head()->tokens_a_round();
+  if (tokens == 0.0) return;
+  if (judged_.size() == kMostJudged) judged_.erase(judged_.begin());
+  judged_.push_back({static_cast<double>(trial.candidate().trained_tokens), tokens, passed});
+}
+
+LearnedHeads HeadKeeper::learned() const {
+  LearnedHeads learned = {judged_, std::nullopt, traffic_moves_};
+  const double current = current_.head == nullptr ? 0.0 : current_.head->tokens_a_round();
+  if (current > 0.0) learned.current = current;
+  return learned;
 }
 
 void HeadKeeper::pass(const HeadTrial& trial, const GateVerdict& verdict) {
@@ -453,6 +469,8 @@ void HeadKeeper::alarm(const ChangePoint::Alarm& found) {
   if (!is_traffic) return;
   // What was measured on the old traffic says little of the new.
   gate_.reset();
+  judged_.clear();
+  ++traffic_moves_;
   held_out_.clear();
   if (trial_) trial_->restart(held_out_);
   if (watch_) end_watch(/*keeps=*/true);

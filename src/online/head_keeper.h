@@ -16,6 +16,7 @@
 #include "online/head_scorer.h"
 #include "online/head_store.h"
 #include "online/head_trial.h"
+#include "online/learned_heads.h"
 #include "online/learning.h"
 #include "online/living_agreement.h"
 #include "online/traffic_signature.h"
@@ -70,6 +71,8 @@ class HeadKeeper final {
   // Another process may have changed which one is current.
   void follow_store();
 
+  // What came of training, for who decides how much of it there is to be.
+  LearnedHeads learned() const;
   // Its part of the status.
   void tell_status(LearningStatus& status) const;
   // Adds what every event has, and keeps and tells it.
@@ -98,6 +101,7 @@ class HeadKeeper final {
   void begin_trial();
   void go_on_with_trial();
   void judge();
+  void note_judged(const HeadTrial& trial, bool passed);
   void pass(const HeadTrial& trial, const GateVerdict& verdict);
   void drop_candidates();
   // A new head.
@@ -145,6 +149,8 @@ class HeadKeeper final {
   LearningStatus::Verdicts verdicts_;
   LearningStatus::Swaps swaps_;
   int64_t alarms_ = 0;
+  std::vector<MeasuredHead> judged_;  // since traffic moved last
+  int64_t traffic_moves_ = 0;
   std::string last_error_;
   double last_error_time_ = 0.0;
 };

@@ -35,6 +35,9 @@ class ScoredHead {
   // A score for each record. Heads that are compared are given the same cost.
   virtual std::vector<AnswerScore> score(std::span<const TraceRecord> records,
                                          const DecodingCost& cost) = 0;
+  // Tokens a round with kForecastDrafts drafts (learning_forecast.h), as they came out of late; 0:
+  // not known.
+  virtual double tokens_a_round() const { return 0.0; }
   // What would have become of a first draft at every place (Replay::score_firsts).
   virtual std::vector<std::vector<FirstDraft>> score_firsts(
       std::span<const TraceRecord> records) = 0;

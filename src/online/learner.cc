@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pacer.h"
 #include "online/target_files.h"
 
 namespace forerun {
@@ -31,6 +32,7 @@ constexpr double kLongestPause = 60.0;
 constexpr double kGoodSeconds = 60.0;
 constexpr double kEndSeconds = 20.0;
 constexpr double kStatusSeconds = 0.5;
+constexpr double kHeadParameterBytes = 2.0;  // bf16
 // No record for so long: nothing to learn from.
 constexpr double kQuietSeconds = 10.0;
 // Of a new end: in the mean number of sequences that decode together.
@@ -79,7 +81,10 @@ Result<std::unique_ptr<Learner>> Learner::create(LearnerOptions options, const M
                                                *std::move(store), *std::move(lock),
                                                *std::move(records), *std::move(lessons)));
   engine.keep_finals = true;
+  const LearnerOptions& own = learner->options_;
+  engine.max_rejected_rows = own.keeps_branches ? own.max_positions : 0;
   engine.speculation.head_slot = true;
+  if (own.spare_threads > 0) engine.smaller_team = own.engine_threads - own.spare_threads;
   engine.on_sequence_end = [made = learner.get()](const SequenceEnd& end) {
     made->on_sequence_end(end);
   };
@@ -89,6 +94,7 @@ Result<std::unique_ptr<Learner>> Learner::create(LearnerOptions options, const M
 Learner::Learner(LearnerOptions options, const Model& target, const KernelTable& kernels,
                  HeadStore store, FileDescriptor lock, TraceRing records, TraceRing lessons)
     : options_(std::move(options)),
+      target_(target),
       weights_(target.weights().fingerprint),
       store_(std::move(store)),
       lock_(std::move(lock)),
@@ -106,7 +112,7 @@ void Learner::start(Engine& engine) {
   engine_ = &engine;
   // Not what steps take now: sizes that are not made, since nobody drafts, would be priced by a
   // quieter machine than those that are.
-  living_.cost.step = engine.timed_cost();
+  follow_team(engine.threads());
   thread_ = std::thread([this] { run(); });
 }
 
@@ -128,7 +134,14 @@ void Learner::on_sequence_end(const SequenceEnd& end) {
   const auto running = static_cast<double>(stats.running);
   living_.cost.sequences += kSequencesWeight * (running - living_.cost.sequences);
   living_.swap_seconds = stats.head_swap_seconds;
+  follow_team(stats.threads);
   learn_cost(stats);
+}
+
+void Learner::follow_team(int threads) {
+  if (living_.threads == threads) return;
+  living_.threads = threads;
+  living_.cost.step = engine_->timed_cost(threads);
 }
 
 // How much longer than by its size drafting takes, where steps take as long as they do now.
@@ -248,14 +261,19 @@ void Learner::run() {
   pthread_setname_np(pthread_self(), "forerun-learn");
   // On Linux of this thread alone; where it is refused, it works at the usual one.
   setpriority(PRIO_PROCESS, 0, options_.idle ? kIdlePriority : kReservedPriority);
+  // Loads heads, and frees them.
+  const Pacer pacer([this] { return engine_->is_busy() && !ending_; });
   try {
     keeper_.emplace(store_, loader_, actions(), weights_);
     keeper_->begin();
+    begin_sharing();
     loop();
   } catch (const std::exception& exception) {
     // Out of memory, above all. Who is served does not notice.
     log(LogLevel::kError, "learning has ended", {{"error", std::string(exception.what())}});
   }
+  // Nobody else gives them back.
+  if (share_) engine_->set_threads(engine_->threads());
   if (trainer_) trainer_->end(kEndSeconds);
   trainer_.reset();
   keeper_.reset();
@@ -272,6 +290,7 @@ void Learner::loop() {
     if (now >= status_due) {
       keeper_->follow_store();
       engine_->collect_heads();
+      share_machine(now);
       publish_status(now);
       status_due = now + kStatusSeconds;
     }
@@ -285,7 +304,11 @@ bool Learner::take_record() {
   if (options_.spill) spill(block);
   if (enabled_) {
     const Result<TraceRecord> record = parse_trace(block);
-    if (record.ok() && !is_held_out(record->header.conversation)) teach(block);
+    if (record.ok() && !is_held_out(record->header.conversation)) {
+      const int64_t answered = record->header.num_tokens - record->header.prompt_tokens;
+      lesson_tokens_ += static_cast<double>(std::min(answered, record->header.num_states));
+      teach(block);
+    }
     keeper_->add(words_of(block));
   }
   records_.pop();
@@ -335,6 +358,8 @@ void Learner::start_trainer(double now) {
   ++made_.trainer_starts;
   if (!enabled_) trainer_->tell({{"command", "pause"}});
   if (!begin_from_.empty()) trainer_->tell({{"command", "begin_from"}, {"head", begin_from_}});
+  if (share_) share_->trainer_began();
+  if (share_ && share_->own_threads() > 0) tell_trainer_threads();
   keeper_->tell({{"kind", "trainer"}, {"state", "started"}});
 }
 
@@ -389,6 +414,69 @@ void Learner::hear_step(const Json& told) {
   made_.trainer_loss = told.value("loss", 0.0);
   made_.trainer_acceptance_length = told.value("acceptance_length", 0.0);
   made_.trained_tokens = told.value("trained_tokens", int64_t{0});
+  if (!share_) return;
+  share_->trainer_told(now_seconds(), made_.trained_tokens, told.value("idle_seconds", 0.0));
+}
+
+// --- How much of the machine learning has.
+
+void Learner::begin_sharing() {
+  made_.share.threads = options_.kept_threads;
+  if (!options_.trains || options_.spare_threads == 0) return;
+  const double weights = head_parameters(target_.descriptor(), options_.draft_vocab);
+  const double verdict_answers =
+      static_cast<double>(options_.cadence) / 2.0 + PairedGate::kLeastConversations;
+  const auto target_bytes = static_cast<double>(target_.weights().file_bytes_per_step);
+  share_.emplace(LearningShare::Options{.threads = engine_->threads(),
+                                        .spare = options_.spare_threads,
+                                        .reuse = options_.reuse,
+                                        .head_weights = weights,
+                                        .head_size = kHeadParameterBytes * weights / target_bytes,
+                                        .verdict_answers = verdict_answers,
+                                        .look_seconds = options_.look_seconds,
+                                        .least_gain = options_.least_gain},
+                 now_seconds());
+}
+
+LearningSituation Learner::situation() const {
+  const DecodingCost cost = decoding_cost();
+  const int all = engine_->threads();
+  LearningSituation now;
+  now.load = engine_->load();
+  now.all = now.smaller = cost;
+  now.all.step = engine_->timed_cost(all);
+  now.smaller.step = engine_->timed_cost(all - options_.spare_threads);
+  now.heads = keeper_->learned();
+  now.trained_tokens = made_.trained_tokens;
+  now.lesson_tokens = lesson_tokens_;
+  now.answers = static_cast<double>(looked_at_.load());
+  now.trains = trainer_.has_value() && enabled_;
+  now.is_behind = lessons_.counts().bytes > 0;
+  return now;
+}
+
+void Learner::share_machine(double now) {
+  if (!share_ || !share_->is_due(now)) return;
+  const std::optional<ShareDecision> decision = share_->look(now, situation());
+  const LearningForecast& forecast = share_->forecast();
+  made_.share = {share_->own_threads(), forecast.learned, forecast.lost};
+  if (!decision) return;
+  engine_->set_threads(engine_->threads() - share_->own_threads());
+  if (trainer_) tell_trainer_threads();
+  keeper_->tell({{"kind", "share"},
+                 {"threads", share_->own_threads()},
+                 {"of", engine_->threads()},
+                 {"learned", forecast.learned},
+                 {"lost", forecast.lost},
+                 {"minutes", forecast.minutes},
+                 {"reason", decision->reason}});
+}
+
+// Its own, or as many as may find something left over. It stays at idle priority, which nobody can
+// leave without privileges: processors that the engine leaves are free all the same.
+void Learner::tell_trainer_threads() {
+  const int own = share_->own_threads();
+  trainer_->tell({{"command", "threads"}, {"threads", own > 0 ? own : options_.idle_threads}});
 }
 
 void Learner::publish_status(double now) {

@@ -15,6 +15,7 @@
 #include "kernels/kernel_table.h"
 #include "online/head_keeper.h"
 #include "online/learning.h"
+#include "online/learning_share.h"
 #include "online/replayed_head.h"
 #include "online/trace_capture.h"
 #include "online/trace_file.h"
@@ -29,9 +30,22 @@ struct LearnerOptions {
   std::vector<std::string> trainer_arguments;  // beside those that say where things are
   double rate = 1.0;                           // of the conversations that are recorded
   int64_t max_positions = 512;
-  bool trains = true;  // else heads are only watched: none comes
-  // Learning has only what serving leaves over; else, processors of its own.
+  bool keeps_branches = false;  // records hold what was drafted in vain, as many rows as positions
+  bool trains = true;           // else heads are only watched: none comes
+  // Learning has only what serving leaves over; else, processors of its own: so many for good.
   bool idle = true;
+  int kept_threads = 0;
+  // Idle, learning may take so many of the engine's threads as long as that pays (LearningShare).
+  int spare_threads = 0;
+  int engine_threads = 0;  // all of the team that the engine is created with
+  int idle_threads = 1;    // the trainer's without any of its own
+  // As the trainer's arguments say.
+  double reuse = 2.0;
+  int64_t draft_vocab = 4096;
+  int64_t cadence = 100;
+  // Between two looks at whether it pays, and what it has to bring (LearningShare::Options).
+  double look_seconds = 30.0;
+  double least_gain = 0.01;
   // Records are also written there.
   std::optional<TraceFileWriter> spill = std::nullopt;
 };
@@ -67,6 +81,7 @@ class Learner final : public Learning {
   struct Living {
     TraceCapture::Stats capture;
     DecodingCost cost;
+    int threads = 0;  // that it is the cost of
     double swap_seconds = 0.0;
   };
   // Of the engine, when its costs were compared last.
@@ -82,6 +97,7 @@ class Learner final : public Learning {
 
   // The engine's thread.
   void on_sequence_end(const SequenceEnd& end);
+  void follow_team(int threads);
   void learn_cost(const EngineStats& stats);
 
   // The loop's thread.
@@ -95,6 +111,10 @@ class Learner final : public Learning {
   void start_trainer(double now);
   void hear(const Json& told);
   void hear_step(const Json& told);
+  void begin_sharing();
+  void share_machine(double now);
+  LearningSituation situation() const;
+  void tell_trainer_threads();
   void publish_status(double now);
   HeadKeeperActions actions();
   void let_draft(int64_t version, const std::shared_ptr<ScoredHead>& head);
@@ -103,6 +123,7 @@ class Learner final : public Learning {
   DecodingCost decoding_cost() const;
 
   LearnerOptions options_;
+  const Model& target_;
   const uint64_t weights_;
   HeadStore store_;
   FileDescriptor lock_;  // of the only loop that learns in the folder
@@ -115,6 +136,8 @@ class Learner final : public Learning {
 
   std::optional<HeadKeeper> keeper_;
   std::optional<TrainerProcess> trainer_;
+  std::optional<LearningShare> share_;  // none: nothing is decided
+  double lesson_tokens_ = 0.0;          // answered, of what went to the trainer
   double trainer_began_ = 0.0;
   double trainer_due_ = 0.0;    // when it is started next
   double trainer_pause_ = 0.0;  // before that, where it keeps ending

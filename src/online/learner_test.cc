@@ -36,6 +36,10 @@ class Loop : public testing::Test {
     options.folder = folder_.file("store");
     options.trainer = make_trainer(script);
     options.trains = !script.empty();
+    options.spare_threads = spare_threads_;
+    options.engine_threads = team_.size();
+    options.look_seconds = 0.05;
+    options.least_gain = -1.0;
     EngineOptions engine = tiny_options();
     engine.speculation.forced = true;
     engine.speculation.trees = false;
@@ -113,6 +117,7 @@ class Loop : public testing::Test {
   std::mutex mutex_;
   std::vector<Json> events_;
   int num_requests_ = 0;
+  int spare_threads_ = 0;
 };
 
 constexpr char kListens[] = "exec cat > /dev/null\n";
@@ -225,6 +230,44 @@ TEST_F(Loop, StopsAndResumes) {
   EXPECT_EQ(line, "{\"command\":\"pause\"}");
   std::getline(file, line);
   EXPECT_EQ(line, "{\"command\":\"resume\"}");
+}
+
+// Its processors come from the engine while requests run, and go back when nothing trains. What
+// they would bring is as the machine is today: here they are taken whatever it is.
+TEST_F(Loop, LearningTakesProcessorsAndGivesThemBack) {
+  const std::string heard = folder_.file("heard");
+  spare_threads_ = 1;
+  start("exec cat > " + heard + "\n");
+  ASSERT_EQ(engine_->threads(), 2);
+  EXPECT_TRUE(comes([&] {
+    answer(4);
+    return engine_->stats().threads == 1;
+  }));
+  ASSERT_TRUE(comes([&] { return !of_kind("share").empty(); }));
+  const Json taken = of_kind("share")[0];
+  EXPECT_EQ(taken.at("threads"), 1);
+  EXPECT_EQ(taken.at("of"), 2);
+  EXPECT_TRUE(taken.at("reason").get<std::string>().starts_with("learning takes 1 of 2 threads:"));
+  EXPECT_TRUE(comes([&] { return learner_->status().share.threads == 1; }));
+  // Nothing trains any more: at once.
+  learner_->set_enabled(false);
+  ASSERT_TRUE(comes([&] { return of_kind("share").size() == 2; })) << told();
+  EXPECT_EQ(of_kind("share")[1].at("threads"), 0);
+  answer(1);
+  EXPECT_EQ(engine_->stats().threads, 2);
+  learner_->end();
+  std::ifstream file(heard);
+  const std::string lines((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_NE(lines.find("{\"command\":\"threads\",\"threads\":1}"), std::string::npos) << lines;
+}
+
+TEST_F(Loop, WithoutSpareThreadsNobodyDecides) {
+  start(kListens);
+  answer(8);
+  ASSERT_TRUE(comes([&] { return learner_->is_idle(); }));
+  EXPECT_EQ(learner_->status().share.threads, 0);
+  EXPECT_EQ(engine_->stats().threads, 2);
+  EXPECT_EQ(of_kind("share").size(), 0u);
 }
 
 TEST_F(Loop, WritesTracesWhereAskedTo) {

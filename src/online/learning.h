@@ -49,6 +49,14 @@ struct LearningStatus {
   double acceptance_length = 1.0;
   double estimated_speedup = 1.0;
 
+  // Of the machine, and what the next hour would bring where that is decided by (LearningShare):
+  // in shares of the tokens that are served.
+  struct Share {
+    int threads = 0;       // processors that learning has of its own; 0: what serving leaves over
+    double learned = 0.0;  // own processors' gain, by what is learned sooner
+    double lost = 0.0;     // by slower steps; at most 0
+  } share;
+
   struct Verdicts {
     int64_t passed = 0;
     int64_t failed = 0;   // not faster for sure

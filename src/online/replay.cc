@@ -62,7 +62,8 @@ Replay::Replay(const Model& target, const Eagle3Head& head, const KernelTable& k
       drafter_(DraftingModel::of(head), kernels, team,
                {.max_sequences = kMostSequences,
                 .num_pages = kMostSequences * kPagesEach,
-                .target_vocab_size = target.descriptor().vocab_size}),
+                .target_vocab_size = target.descriptor().vocab_size,
+                .costs = TeamCosts(1, StepCost())}),  // nobody asks what drafting would take
       places_(kMostSequences) {
   for (int place = 0; place < kMostSequences; ++place) {
     for (int i = 0; i < kPagesEach; ++i) places_[place].pages.push_back(place * kPagesEach + i);
@@ -117,7 +118,7 @@ void Replay::take_round(int place, int depth) {
     ++accepted;
   }
   if (here.firsts != nullptr && draft_.size() > 0) {
-    (*here.firsts)[here.known] = accepted > 0 ? FirstDraft::kRight : FirstDraft::kWrong;
+    (*here.firsts)[here.known] = draft_.tokens[0];
   }
   const int64_t came = here.firsts != nullptr ? 1 : accepted + 1;
   drafter_.observe(place, here.record->tokens.subspan(here.known, came));
@@ -169,15 +170,27 @@ std::vector<ReplayScore> Replay::score(std::span<const TraceRecord> records, int
   return scores;
 }
 
-std::vector<std::vector<FirstDraft>> Replay::score_firsts(std::span<const TraceRecord> records) {
-  std::vector<std::vector<FirstDraft>> firsts;
-  for (const TraceRecord& record : records) {
-    firsts.emplace_back(record.tokens.size(), FirstDraft::kNone);
-  }
+std::vector<std::vector<int32_t>> Replay::draft_firsts(std::span<const TraceRecord> records) {
+  std::vector<std::vector<int32_t>> firsts;
+  for (const TraceRecord& record : records) firsts.emplace_back(record.tokens.size(), -1);
   run(records, /*depth=*/1, [&](Place& here, size_t i) {
     here.score = nullptr;
     here.firsts = &firsts[i];
   });
+  return firsts;
+}
+
+std::vector<std::vector<FirstDraft>> Replay::score_firsts(std::span<const TraceRecord> records) {
+  const std::vector<std::vector<int32_t>> drafted = draft_firsts(records);
+  std::vector<std::vector<FirstDraft>> firsts;
+  for (size_t i = 0; i < records.size(); ++i) {
+    std::vector<FirstDraft>& here = firsts.emplace_back(drafted[i].size(), FirstDraft::kNone);
+    for (size_t place = 0; place < here.size(); ++place) {
+      const int32_t token = drafted[i][place];
+      if (token < 0) continue;
+      here[place] = token == records[i].tokens[place] ? FirstDraft::kRight : FirstDraft::kWrong;
+    }
+  }
   return firsts;
 }
 

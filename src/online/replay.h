@@ -39,7 +39,7 @@ class Replay final {
  public:
   static constexpr int kMostSequences = 16;  // at a time
 
-  // Borrows everything. Times a few steps.
+  // Borrows everything.
   Replay(const Model& target, const Eagle3Head& head, const KernelTable& kernels, Team& team);
 
   // Drafts of up to `depth` tokens; a score for each record, whose width is the target's (CHECKed).
@@ -48,12 +48,14 @@ class Replay final {
   // What would have become of a first draft at every place of each record's tokens: kNone where
   // there are no states, in prompts and of the output's first token.
   std::vector<std::vector<FirstDraft>> score_firsts(std::span<const TraceRecord> records);
+  // The tokens that these drafts are; −1: none.
+  std::vector<std::vector<int32_t>> draft_firsts(std::span<const TraceRecord> records);
 
  private:
   struct Place {
     const TraceRecord* record = nullptr;  // null: free
     ReplayScore* score = nullptr;
-    std::vector<FirstDraft>* firsts = nullptr;  // not null: every place is drafted
+    std::vector<int32_t>* firsts = nullptr;  // not null: every place is drafted
     SamplingParams sampling;
     int64_t known = 0;  // of the record's tokens
     std::vector<int32_t> pages;

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <utility>
 
+#include "online/learning_forecast.h"
+#include "online/round_time.h"
+
 namespace forerun {
 namespace {
 
@@ -28,17 +31,11 @@ ReplayedHead::ReplayedHead(const Model& target, std::shared_ptr<const Eagle3Head
   right_.fill(kFirstGuess);
 }
 
-// Of one sequence's round; steps are shared by as many as decode together.
-double ReplayedHead::round_seconds(const DecodingCost& cost, int depth, int64_t keys) const {
-  const auto sequences = static_cast<int64_t>(std::max(1.0, std::round(cost.sequences)));
-  StepWork verified;
-  StepWork drafted;
-  for (int64_t i = 0; i < sequences; ++i) {
-    verified.add_sequence(depth + 1, keys);
-    drafted.add_sequence(1, std::min<int64_t>(keys, Eagle3Head::kWindow));
-  }
-  const double drafting = cost.step.scaled(size_ * cost.drafting).predict(drafted);
-  return (cost.step.predict(verified) + depth * drafting) / static_cast<double>(sequences);
+double ReplayedHead::tokens_a_round() const {
+  if (!is_tuned_) return 0.0;
+  double tokens = 1.0;
+  for (int draft = kForecastDrafts; draft-- > 0;) tokens = 1.0 + right_[draft] * tokens;
+  return tokens;
 }
 
 void ReplayedHead::learn_chances(const ReplayScore& score) {
@@ -55,12 +52,12 @@ void ReplayedHead::learn_chances(const ReplayScore& score) {
 int ReplayedHead::best_depth(const DecodingCost& cost, int64_t keys) const {
   double tokens = 1.0;
   double survival = 1.0;
-  double best_rate = tokens / round_seconds(cost, 0, keys);
+  double best_rate = tokens / round_seconds(cost, size_, 0, keys);
   int best = 0;
   for (int depth = 1; depth <= kMostDepth; ++depth) {
     survival *= right_[depth - 1];
     tokens += survival;
-    const double rate = tokens / round_seconds(cost, depth, keys);
+    const double rate = tokens / round_seconds(cost, size_, depth, keys);
     if (rate <= best_rate) continue;
     best_rate = rate;
     best = depth;
@@ -85,8 +82,8 @@ std::vector<AnswerScore> ReplayedHead::score(std::span<const TraceRecord> record
     const ReplayScore& one = replayed[i];
     const int64_t keys = records[i].header.num_tokens;
     AnswerScore score{.tokens = one.tokens, .rounds = depth_ == 0 ? one.tokens : one.rounds};
-    score.plain_seconds = static_cast<double>(one.tokens) * round_seconds(cost, 0, keys);
-    score.seconds = static_cast<double>(score.rounds) * round_seconds(cost, depth_, keys);
+    score.plain_seconds = static_cast<double>(one.tokens) * round_seconds(cost, size_, 0, keys);
+    score.seconds = static_cast<double>(score.rounds) * round_seconds(cost, size_, depth_, keys);
     scores.push_back(score);
   }
   learn_chances(sum);

@@ -22,12 +22,12 @@ class ReplayedHead final : public ScoredHead {
 
   std::vector<AnswerScore> score(std::span<const TraceRecord> records,
                                  const DecodingCost& cost) override;
+  double tokens_a_round() const override;
   std::vector<std::vector<FirstDraft>> score_firsts(std::span<const TraceRecord> records) override;
 
   const std::shared_ptr<const Eagle3Head>& head() const { return head_; }
 
  private:
-  double round_seconds(const DecodingCost& cost, int depth, int64_t keys) const;
   void learn_chances(const ReplayScore& score);
   int best_depth(const DecodingCost& cost, int64_t keys) const;
 

@@ -52,16 +52,27 @@ void add_matrix(SafetensorsWriter& writer, const char* name, const TensorView& s
       {reinterpret_cast<const uint8_t*>(rounded.data()), rounded.size() * sizeof(uint16_t)});
 }
 
+std::string path_of(const std::string& folder) {
+  return folder + "/target.json";
+}
+
 }  // namespace
 
-Status write_target(const std::string& folder, const Model& target) {
-  const std::string path = folder + "/target.json";
-  if (std::filesystem::exists(path)) {
-    const Result<Json> there = read_json_object(path, kMostJsonBytes);
-    if (!there.ok()) return there.error();
-    if (there->value("fingerprint", "") == hex(target.weights().fingerprint)) return {};
-    return Error{path + " is of another model's weights; traces of one model go to one folder"};
+Status check_target(const std::string& folder, const Model& target) {
+  const std::string path = path_of(folder);
+  if (!std::filesystem::exists(path)) {
+    return Error{folder + " holds no traces: there is no " + path};
   }
+  const Result<Json> there = read_json_object(path, kMostJsonBytes);
+  if (!there.ok()) return there.error();
+  const auto fingerprint = there->find("fingerprint");
+  if (fingerprint != there->end() && *fingerprint == hex(target.weights().fingerprint)) return {};
+  return Error{path + " is of another model's weights; traces of one model go to one folder"};
+}
+
+Status write_target(const std::string& folder, const Model& target) {
+  const std::string path = path_of(folder);
+  if (std::filesystem::exists(path)) return check_target(folder, target);
   const TensorView* output = target.stored_output();
   if (output == nullptr) return Error{target.files().tensors().path() + " has no output matrix"};
   SafetensorsWriter writer;

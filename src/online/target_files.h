@@ -18,4 +18,7 @@ namespace forerun {
 // or that cannot be written.
 Status write_target(const std::string& folder, const Model& target);
 
+// Whether they are there, of this target. An Error says which they are not.
+Status check_target(const std::string& folder, const Model& target);
+
 }  // namespace forerun

@@ -43,6 +43,31 @@ TraceHeader header_of(const SequenceEnd& end) {
   return header;
 }
 
+// Of the rows that were verified in vain, those that hang from positions which are recorded.
+Range recorded_branches(const SequenceEnd& end, const TraceHeader& header) {
+  if (end.rejected == nullptr) return {};
+  Range range = {0, end.rejected->size()};
+  const auto position = [&](int64_t i) { return end.rejected->row(i).position; };
+  while (range.begin < range.end && position(range.begin) < header.first_state) ++range.begin;
+  while (range.begin < range.end && position(range.end - 1) >= end.num_states) --range.end;
+  return range;
+}
+
+void write_branches(const RejectedRows& rejected, Range range, int64_t d_model,
+                    TraceBranchRow* rows, uint16_t* finals) {
+  for (int64_t i = range.begin; i < range.end; ++i) {
+    const RejectedRow& from = rejected.row(i);
+    const auto index = static_cast<int32_t>(i - range.begin);
+    TraceBranchRow& row = rows[index];
+    row.position = static_cast<int32_t>(from.position);
+    row.parent = from.parent_distance == 0 ? -1 : index - from.parent_distance;
+    row.depth = from.depth;
+    row.token = from.token;
+    std::memcpy(finals + index * d_model, rejected.final_state(i),
+                static_cast<size_t>(d_model) * sizeof(uint16_t));
+  }
+}
+
 }  // namespace
 
 TraceCapture::TraceCapture(int64_t d_model, uint64_t weights, TraceRing& ring,
@@ -78,8 +103,10 @@ void TraceCapture::write(const SequenceEnd& end) {
   header.d_model = d_model_;
   header.num_states = std::min(end.num_states, options_.max_positions);
   header.first_state = end.num_states - header.num_states;
-  const TraceLayout layout =
-      trace_layout(header.num_tokens, header.num_states, d_model_, header.num_marks);
+  const Range branches = recorded_branches(end, header);
+  header.num_branch_rows = static_cast<uint32_t>(branches.end - branches.begin);
+  const TraceLayout layout = trace_layout(header.num_tokens, header.num_states, d_model_,
+                                          header.num_marks, header.num_branch_rows);
   header.bytes = static_cast<uint64_t>(layout.end);
   const auto room = ring_.reserve(layout.end);
   if (!room) {
@@ -98,6 +125,11 @@ void TraceCapture::write(const SequenceEnd& end) {
     std::memcpy(out + layout.states + i * 3 * row, end.states.at(position),
                 static_cast<size_t>(3 * row));
     std::memcpy(out + layout.finals + i * row, end.finals.at(position), static_cast<size_t>(row));
+  }
+  if (header.num_branch_rows > 0) {
+    write_branches(*end.rejected, branches, d_model_,
+                   reinterpret_cast<TraceBranchRow*>(out + layout.branches),
+                   reinterpret_cast<uint16_t*>(out + layout.branch_finals));
   }
   ring_.publish();
   ++stats_.recorded;

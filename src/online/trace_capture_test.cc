@@ -18,16 +18,22 @@ class Capture : public testing::Test {
  protected:
   Capture() : ring_(*TraceRing::create(1 << 22)) {}
 
-  void start(const TraceCapture::Options& options) {
+  void start(const TraceCapture::Options& options, bool drafts = false) {
     capture_.emplace(tiny_model().descriptor().d_model, kWeights, ring_, options);
     EngineOptions engine = tiny_options();
     engine.keep_finals = true;
+    if (drafts) {
+      engine.max_rejected_rows = 4096;
+      engine.speculation.eagle3 = &tiny_head();
+      engine.speculation.forced = true;
+    }
     engine.on_sequence_end = [this](const SequenceEnd& end) {
       last_states_.assign(end.states.at(end.num_states - 1),
                           end.states.at(end.num_states - 1) + kNumTaps * width());
       last_finals_.assign(end.finals.at(end.num_states - 1),
                           end.finals.at(end.num_states - 1) + width());
       tokens_.assign(end.tokens.begin(), end.tokens.end());
+      copy_rejected(end.rejected);
       capture_->record(end);
     };
     engine_ = *Engine::create(tiny_model(), kernel_table(available_isas().back()), team_,
@@ -47,6 +53,16 @@ class Capture : public testing::Test {
     }
   }
 
+  void copy_rejected(const RejectedRows* rejected) {
+    rejected_.clear();
+    rejected_finals_.clear();
+    for (int64_t i = 0; rejected != nullptr && i < rejected->size(); ++i) {
+      rejected_.push_back(rejected->row(i));
+      rejected_finals_.insert(rejected_finals_.end(), rejected->final_state(i),
+                              rejected->final_state(i) + width());
+    }
+  }
+
   static int64_t width() { return tiny_model().descriptor().d_model; }
 
   Team team_{1};
@@ -56,6 +72,8 @@ class Capture : public testing::Test {
   std::vector<int32_t> tokens_;
   std::vector<uint16_t> last_states_;
   std::vector<uint16_t> last_finals_;
+  std::vector<RejectedRow> rejected_;
+  std::vector<uint16_t> rejected_finals_;
 };
 
 TEST_F(Capture, RecordsTheNewestPositionsOfWhatEnds) {
@@ -77,6 +95,31 @@ TEST_F(Capture, RecordsTheNewestPositionsOfWhatEnds) {
   EXPECT_TRUE(std::ranges::equal(record->finals.last(width()), last_finals_));
   EXPECT_EQ(capture_->stats().recorded, 1);
   EXPECT_EQ(capture_->stats().positions, 32);
+}
+
+TEST_F(Capture, RecordsWhatWasDraftedInVain) {
+  start({.max_positions = 32, .most_share = 1.0}, /*drafts=*/true);
+  answer(/*conversation=*/5, /*max_tokens=*/50);
+  const Result<TraceRecord> record = parse_trace(ring_.front());
+  ASSERT_TRUE(record.ok()) << record.error().message;
+  const auto newer = std::ranges::find_if(rejected_, [&](const RejectedRow& row) {
+    return row.position >= record->header.first_state;
+  });
+  const auto older = newer - rejected_.begin();
+  ASSERT_GT(older, 0) << "some hang from positions that are not recorded";
+  ASSERT_GT(rejected_.end() - newer, 50);
+  ASSERT_EQ(record->branches.size(), static_cast<size_t>(rejected_.end() - newer));
+  for (size_t i = 0; i < record->branches.size(); ++i) {
+    const TraceBranchRow& row = record->branches[i];
+    const RejectedRow& kept = newer[static_cast<int64_t>(i)];
+    EXPECT_EQ(row.position, kept.position);
+    EXPECT_EQ(row.depth, kept.depth);
+    EXPECT_EQ(row.token, kept.token);
+    EXPECT_EQ(row.parent,
+              kept.parent_distance == 0 ? -1 : static_cast<int32_t>(i) - kept.parent_distance);
+  }
+  EXPECT_TRUE(std::ranges::equal(record->branch_finals,
+                                 std::span(rejected_finals_).subspan(older * width())));
 }
 
 TEST_F(Capture, LeavesOutWhoWantsNoneOfIt) {

@@ -24,9 +24,12 @@ uint16_t to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-// Of standard normal states, different for each `id`, which is also its conversation.
-Record make_record(uint32_t id, int64_t num_tokens = 8, int64_t d_model = 32) {
-  const TraceLayout layout = trace_layout(num_tokens, num_tokens, d_model);
+// Of standard normal states, different for each `id`, which is also its conversation; with a chain
+// of branch rows behind the first token.
+Record make_record(uint32_t id, int64_t num_tokens = 8, int64_t d_model = 32,
+                   int32_t num_branch_rows = 0) {
+  const TraceLayout layout =
+      trace_layout(num_tokens, num_tokens, d_model, /*num_marks=*/0, num_branch_rows);
   Record record(static_cast<size_t>(layout.end) / sizeof(uint64_t));
   auto* bytes = reinterpret_cast<uint8_t*>(record.data());
   TraceHeader header;
@@ -35,6 +38,7 @@ Record make_record(uint32_t id, int64_t num_tokens = 8, int64_t d_model = 32) {
   header.num_tokens = num_tokens;
   header.num_states = num_tokens;
   header.d_model = d_model;
+  header.num_branch_rows = static_cast<uint32_t>(num_branch_rows);
   std::memcpy(bytes, &header, sizeof(header));
   auto* values = reinterpret_cast<uint16_t*>(bytes + layout.states);
   const int64_t count = (layout.end - layout.states) / static_cast<int64_t>(sizeof(uint16_t));
@@ -44,6 +48,8 @@ Record make_record(uint32_t id, int64_t num_tokens = 8, int64_t d_model = 32) {
     values[i] =
         to_bf16(static_cast<float>(radius * std::cos(2.0 * std::numbers::pi * bits[1] / 0x1p32)));
   }
+  auto* branches = reinterpret_cast<TraceBranchRow*>(bytes + layout.branches);
+  for (int32_t i = 0; i < num_branch_rows; ++i) branches[i] = {0, i - 1, i + 1, 7 * i};
   return record;
 }
 
@@ -91,12 +97,14 @@ uint64_t folder_bytes(const std::string& path) {
 
 TEST(TraceFile, BringsBackEveryBit) {
   const TemporaryFolder folder;
-  const std::vector<Record> records = {make_record(1), make_record(2, 3, 8), make_record(3, 1, 1)};
+  const std::vector<Record> records = {make_record(1), make_record(2, 3, 8), make_record(3, 1, 1),
+                                       make_record(4, 3, 8, /*num_branch_rows=*/5)};
   TraceFileWriter writer = open_writer(folder);
   for (const Record& record : records) ASSERT_TRUE(writer.write(trace_bytes(record)).ok());
   folder.write("traces/target.json", "{}");
   EXPECT_EQ(read_all(folder).records, records);
   EXPECT_EQ(read_all(folder).num_corrupt, 0);
+  EXPECT_EQ(parse_trace(trace_bytes(read_all(folder).records.back()))->branches[4].token, 28);
 }
 
 TEST(TraceFile, SplitsBytesSoThatStatesTakeLess) {

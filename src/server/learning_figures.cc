@@ -48,6 +48,15 @@ std::vector<Figure> gauges() {
           [](const LS& s) { return s.acceptance_length; }),
       one("forerun_estimated_speedup", "What that makes over no head; 1 is none.",
           MetricType::Gauge, [](const LS& s) { return s.estimated_speedup; }),
+      one("forerun_learning_threads",
+          "Processors that learning has of its own; 0: what serving leaves over.",
+          MetricType::Gauge, [](const LS& s) { return number(s.share.threads); }),
+      {"forerun_learning_forecast",
+       "Change of the tokens served over the next hour if learning has processors of its own.",
+       MetricType::Gauge,
+       "by",
+       {{"learned", [](const LS& s) { return s.share.learned; }},
+        {"lost", [](const LS& s) { return s.share.lost; }}}},
   };
 }
 

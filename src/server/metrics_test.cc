@@ -169,6 +169,7 @@ TEST(Metrics, TellOfTheLoopThatLearnsWhereThereIsOne) {
                    .head_version = 3,
                    .acceptance_length = 1.74,
                    .estimated_speedup = 1.3,
+                   .share = {.threads = 2, .learned = 0.11, .lost = -0.04},
                    .verdicts = {5, 6, 7},
                    .swaps = {8, 4, 3, 1},
                    .swap_seconds = 0.002,
@@ -186,6 +187,7 @@ TEST(Metrics, TellOfTheLoopThatLearnsWhereThereIsOne) {
                                                 {"forerun_trained_tokens_total", 4000},
                                                 {"forerun_drift_alarms_total", 9},
                                                 {"forerun_estimated_speedup", 1.3},
+                                                {"forerun_learning_threads", 2},
                                                 {"forerun_replayed_acceptance_length", 1.74}};
   for (const auto& [name, value] : values) {
     EXPECT_EQ(exposition.value(name), value) << name;
@@ -200,6 +202,8 @@ TEST(Metrics, TellOfTheLoopThatLearnsWhereThereIsOne) {
   };
   by_label("forerun_swaps_total", "result",
            {{"made", 8}, {"kept", 4}, {"rolled_back", 3}, {"recalled", 1}});
+  EXPECT_EQ(exposition.value("forerun_learning_forecast", {{"by", "learned"}}), 0.11);
+  EXPECT_EQ(exposition.value("forerun_learning_forecast", {{"by", "lost"}}), -0.04);
   by_label("forerun_gate_decisions_total", "verdict",
            {{"passed", 5}, {"failed", 6}, {"refused", 7}});
   by_label("forerun_trace_records_total", "state",

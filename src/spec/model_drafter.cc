@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/pacer.h"
 #include "sampling/logprobs.h"
 #include "spec/time_steps.h"
 #include "tensor/float16.h"
@@ -34,6 +35,7 @@ ModelDrafter::ModelDrafter(const DraftingModel& model, const KernelTable& kernel
           *model.descriptor, *model.weights, kernels, team,
           {.max_rows = max_rows(limits.max_sequences), .max_logit_rows = limits.max_sequences}),
       cache_(kv_shape(*model.descriptor, kernels.kv_type), limits.num_pages),
+      cost_threads_(team.capacity()),
       weight_version_(model.weights->fingerprint) {
   if (limits.argmax) likeliest_.emplace().temperature = 0.0f;
   const auto rows = static_cast<size_t>(max_rows(limits.max_sequences));
@@ -50,16 +52,31 @@ ModelDrafter::ModelDrafter(const DraftingModel& model, const KernelTable& kernel
   }
   const auto vocab_size = static_cast<size_t>(limits.target_vocab_size);
   const bool scatters = head_ != nullptr && !head_->token_of().empty();
-  for (int member = 0; member < team.size(); ++member) {
+  for (int member = 0; member < team.capacity(); ++member) {
     workspaces_.push_back(
         std::make_unique<SamplerWorkspace>(static_cast<int>(vocab_size), kernels.isa));
+    pace();
     allowed_.emplace_back(limits.second_choices ? (vocab_size + 31) / 32 : 0, ~uint32_t{0});
     // Tokens the head has no logit of stay impossible.
     scattered_.emplace_back(scatters ? vocab_size : 0, -std::numeric_limits<float>::infinity());
+    pace();
   }
   places_.resize(places);
   for (Place& place : places_) make_room(place, limits.max_tokens);
-  cost_ = first_cost_ = limits.cost ? *limits.cost : time_steps(decoder_, cache_.pool());
+  // With costs given the team may be at work, and its size not ours to read.
+  team_costs_ =
+      limits.costs ? *limits.costs : TeamCosts(cost_threads_, time_steps(decoder_, cache_.pool()));
+  cost_ = first_cost_ = team_costs_.timed(cost_threads_);
+}
+
+void ModelDrafter::commit_memory() {
+  const int64_t each = Eagle3Head::kWindow / kPageTokens + 1;
+  const auto wanted = static_cast<int64_t>(places_.size()) * each;
+  cache_.pool().commit_first(static_cast<int>(std::min<int64_t>(wanted, cache_.num_pages())));
+  decoder_.commit_memory();
+  for (Buffer* buffer : {&state_inputs_, &states_, &leaving_}) {
+    buffer->commit(0, buffer->size_bytes());
+  }
 }
 
 void ModelDrafter::make_room(Place& place, int64_t max_tokens) {
@@ -138,7 +155,15 @@ int64_t ModelDrafter::missing(const Place& here, const DraftTask& task) const {
   return head_ != nullptr ? std::min(all, Eagle3Head::kWindow) : all;
 }
 
-ModelDrafter::Seconds ModelDrafter::predict(std::span<const DraftTask> tasks) const {
+void ModelDrafter::follow_team() {
+  if (cost_threads_ == team_.size()) return;
+  cost_ = team_costs_.exchange(cost_threads_, cost_, team_.size());
+  first_cost_ = team_costs_.timed(team_.size());
+  cost_threads_ = team_.size();
+}
+
+ModelDrafter::Seconds ModelDrafter::predict(std::span<const DraftTask> tasks) {
+  follow_team();
   StepWork behind;
   StepWork first;
   for (const DraftTask& task : tasks) {
@@ -330,6 +355,7 @@ void ModelDrafter::sample_all() {
 }
 
 void ModelDrafter::compute(std::span<const DraftTask> tasks, int depth) {
+  follow_team();
   active_.clear();
   int rows_left = kMaxRows;
   for (const DraftTask& task : tasks) activate(task, depth, rows_left);

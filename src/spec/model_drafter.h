@@ -14,6 +14,7 @@
 #include "spec/drafter.h"
 #include "spec/outcome_count.h"
 #include "spec/step_cost.h"
+#include "spec/team_costs.h"
 
 namespace forerun {
 
@@ -46,16 +47,21 @@ class ModelDrafter final : public Drafter {
     bool second_choices = false;  // are drafted, too
     bool argmax = false;          // and not the request's own noise and filters
     // What its steps are taken to take at first; none: a few are timed, by the team.
-    std::optional<StepCost> cost = std::nullopt;
+    std::optional<TeamCosts> costs = std::nullopt;
     // Of a sequence, where nothing is to be allocated later; 0: as sequences come.
     int64_t max_tokens = 0;
   };
   // Tokens one step catches up with; sequences further behind draft later.
   static constexpr int kMaxRows = 256;
 
-  // Borrows everything. With a cost given, the team is left alone.
+  // Borrows everything. With costs given, the team is left alone.
   ModelDrafter(const DraftingModel& model, const KernelTable& kernels, Team& team,
                const Limits& limits);
+
+  // Takes memory from the kernel now, on this thread, so that whoever drafts first does not wait
+  // for it: all that steps work with, and keys and values of a head's window for each sequence.
+  // (Low pages are used first; the others come as sequences grow.)
+  void commit_memory();
 
   void begin(int place, const DraftRequest& request) override;
   void observe(int place, std::span<const int32_t> tokens) override;
@@ -73,7 +79,7 @@ class ModelDrafter final : public Drafter {
     double catching_up = 0.0;
     double round = 0.0;  // of each token that is drafted for all
   };
-  Seconds predict(std::span<const DraftTask> tasks) const;
+  Seconds predict(std::span<const DraftTask> tasks);
   // Drafts up to `depth` tokens for each task, the most its max_tokens says. Allocates nothing.
   void compute(std::span<const DraftTask> tasks, int depth);
 
@@ -117,6 +123,7 @@ class ModelDrafter final : public Drafter {
   static void note_first(Place& here, bool accepted);
   int64_t slots_wanted(const Place& here, const DraftTask& task) const;
   int64_t missing(const Place& here, const DraftTask& task) const;
+  void follow_team();
   void commit_chain(Place& here, const DraftTask& task);
   void sync(Place& here, const DraftTask& task);
   void commit(Place& here, const DraftTask& task, int64_t num_slots);
@@ -136,8 +143,10 @@ class ModelDrafter final : public Drafter {
   Team& team_;
   Decoder decoder_;
   KvCache cache_;
-  StepCost cost_;
+  StepCost cost_;        // by the team as large as it was when it was looked at
   StepCost first_cost_;  // before it was observed
+  TeamCosts team_costs_;
+  int cost_threads_;  // that both are of
   double timed_seconds_ = 0.0;
   uint64_t weight_version_;
   std::optional<SamplingParams> likeliest_;  // instead of the request's own

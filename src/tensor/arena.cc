@@ -24,4 +24,10 @@ ArenaPiece Arena::take(size_t size_bytes) {
   return piece;
 }
 
+void Arena::commit() {
+  for (Buffer& chunk : chunks_) {
+    chunk.commit(0, &chunk == &chunks_.back() ? used_bytes_ : chunk.size_bytes());
+  }
+}
+
 }  // namespace forerun

@@ -32,6 +32,8 @@ class Arena final {
   // A piece of `size_bytes`, beginning a cache line. Lives as long as the arena; moving the arena
   // leaves it where it is.
   ArenaPiece take(size_t size_bytes);
+  // Takes what was handed out from the kernel now, as Buffer::commit.
+  void commit();
 
  private:
   std::vector<Buffer> chunks_;

@@ -6,8 +6,9 @@
 namespace forerun {
 
 // Zero-filled memory straight from the kernel, aligned to 64 bytes at least; 2 MiB pages are asked
-// for when it is large enough. Pages cost nothing until they are touched. Where the process may
-// have no more address space (ulimit -v), std::bad_alloc is thrown, as by operator new.
+// for when it is large enough and the thread is not paced. Pages cost nothing until they are
+// touched. Where the process may have no more address space (ulimit -v), std::bad_alloc is thrown,
+// as by operator new.
 class Buffer final {
  public:
   Buffer() = default;

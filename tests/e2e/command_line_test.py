@@ -38,7 +38,7 @@ class CommandLine(forerun.TestCase):
 
     def test_help_and_version(self):
         commands = [["inspect"], ["pull"], ["generate"], ["chat"], ["embed"], ["isa"], ["tokenize"],
-                    ["serve"]]
+                    ["serve"], ["train"]]
         commands += [["bench", bench] for bench in ("engine", "perplexity", "score")]
         commands += [["heads"], *(["heads", name] for name in
                                   ("list", "show", "activate", "rollback", "export", "import"))]

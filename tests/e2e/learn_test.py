@@ -142,6 +142,7 @@ class Learning(TestCase):
         told = self.status(server)
         self.assertGreater(told["records"]["held_out"], 0)
         self.assertEqual((told["trainer_starts"], told["records"]["dropped"]), (1, 0))
+        self.assertGreater(told["share"]["threads"], 0)
         server.stop()
         self.assertTrue((self.store / "trainer" / "state").exists())
 
@@ -218,6 +219,10 @@ class Learning(TestCase):
                 (1, "--learn and a draft model do not go together", ["--speculation", f"draft={self.model}"]),
                 (1, "is no program that can be run", ["--trainer", self.model]),
                 (1, "is no program that can be run", ["--trainer", self.folder]),
+                (2, "--learn-discard", ["--learn-discard", -0.1]),
+                (2, "--learn-share", ["--learn-share", "half"]),
+                (2, "--learn-share", ["--learn-share", 0.95]),
+                (2, "--learn-share", ["--learn-share", "0.5x"]),
                 (2, "--learn-cadence", ["--learn-cadence", 7])):
             with self.subTest(options=options):
                 refused = forerun.run("serve", self.model, "--port", 0, "--learn", "--learn-dir", self.store,

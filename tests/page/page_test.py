@@ -149,6 +149,7 @@ class PageTest(unittest.TestCase):
         expect(panel.locator("#head-version")).to_have_text("3")
         expect(panel.locator("#head-speedup")).to_have_text("1.31 ×")
         expect(panel.locator("#starved")).to_have_text("nobody")
+        expect(panel.locator("#learning-threads")).to_have_text("1")
         expect(panel.locator("#records-kept")).to_have_text("5,321")
         expect(panel.locator("#trainer-step")).to_have_text("1,250")
         expect(panel.locator("#trainer-loss")).to_have_text("2.14")

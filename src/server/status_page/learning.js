@@ -90,6 +90,7 @@ function showFigures(learning) {
   show('head-version', learning.head_version === 0 ? 'none' : `${learning.head_version}`);
   show('head-speedup', `${hundredths(learning.estimated_speedup)} ×`);
   show('starved', learning.starved);
+  show('learning-threads', learning.share.threads === 0 ? 'none' : count(learning.share.threads));
   show('records-kept', count(learning.records.kept));
   show('trainer-step', count(learning.trainer_step));
   show('trainer-loss', learning.trainer_loss === null ? '–' : hundredths(learning.trainer_loss));
