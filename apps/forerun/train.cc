@@ -75,6 +75,7 @@ struct TrainCommand {
 // This process becomes the trainer: signals reach it, and its exit status is ours.
 Error become(const std::string& program, std::vector<std::string> arguments) {
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   execv(program.c_str(), pointers.data());

@@ -113,7 +113,8 @@ class KeepRejected : public testing::Test {
   EngineStats run(std::vector<Request> requests) {
     EngineOptions plain = tiny_options();
     RecordedEngine first(tiny_model(), available_isas().back(), /*num_threads=*/2, plain);
-    requests = predicted(std::move(requests), first.run(requests), /*wrong_every=*/3);
+    const std::vector<Answers> answers = first.run(requests);
+    requests = predicted(std::move(requests), answers, /*wrong_every=*/3);
     RecordedEngine recorded(tiny_model(), available_isas().back(), /*num_threads=*/2, options);
     recorded.run(requests);
     recorded.run(requests);
