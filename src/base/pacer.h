@@ -16,9 +16,10 @@ namespace forerun {
 class Pacer final {
  public:
   // Longest stretch, to within the work between two calls of pace(), and the thread's share of a
-  // processor. 0.2 ms of every 4 ms lengthen steps by 5 % at most.
+  // processor. 0.2 ms of every 10 ms lengthen steps by 2 %; at 5 % the 99th percentile between
+  // tokens grew by 3 to 24 %, as loading a head then took long enough to count.
   static constexpr double kStretchSeconds = 150e-6;
-  static constexpr double kShare = 0.05;
+  static constexpr double kShare = 0.02;
   // Longer ones cannot have been meant to be paced: no more is slept for.
   static constexpr double kLongestSeconds = 10 * kStretchSeconds;
 
