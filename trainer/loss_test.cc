@@ -14,15 +14,7 @@ namespace forerun {
 namespace {
 
 constexpr int64_t kVocabSize = 12;
-constexpr int64_t kWidth = 8;
-constexpr HeadSizes kSizes = {.draft_vocab_size = 7,
-                              .d_model = kWidth,
-                              .num_heads = 4,
-                              .num_kv_heads = 2,
-                              .head_dim = 4,
-                              .d_ff = 12,
-                              .rms_epsilon = 1e-5,
-                              .rope_theta = 100.0};
+constexpr int64_t kWidth = kTinySizes.d_model;
 
 // A record in memory whose tokens count up.
 struct Record {
@@ -84,11 +76,11 @@ class Loss : public testing::Test {
     return counts;
   }
 
-  Head head = make_tiny_trainer_head(kSizes);
+  Head head = make_tiny_trainer_head(kTinySizes);
   DraftVocabulary vocabulary{{0, 1, 2, 4, 7, 10, 11}, kVocabSize};
   TargetMatrices matrices{
       .embedding = tiny_tensor("embed_tokens.weight", {kVocabSize, kWidth}),
-      .output = 8 * tiny_tensor("output", {kSizes.draft_vocab_size, kWidth}).to(at::kDouble)};
+      .output = 8 * tiny_tensor("output", {kTinySizes.draft_vocab_size, kWidth}).to(at::kDouble)};
   LossOptions options{.steps = 3};
 };
 

@@ -16,6 +16,16 @@ namespace forerun {
 // [shape] of a tensor `name` by the rule of src/models/tiny_head.h.
 at::Tensor tiny_tensor(const std::string& name, const std::vector<int64_t>& shape);
 
+// Small enough for derivatives by differences; heads share keys.
+constexpr HeadSizes kTinySizes = {.draft_vocab_size = 7,
+                                  .d_model = 8,
+                                  .num_heads = 4,
+                                  .num_kv_heads = 2,
+                                  .head_dim = 4,
+                                  .d_ff = 12,
+                                  .rms_epsilon = 1e-5,
+                                  .rope_theta = 100.0};
+
 // A head of such tensors.
 Head make_tiny_trainer_head(const HeadSizes& sizes);
 

@@ -9,17 +9,9 @@
 namespace forerun {
 namespace {
 
-constexpr int64_t kWidth = 8;
+constexpr int64_t kWidth = kTinySizes.d_model;
 constexpr int64_t kSlots = 9;
 constexpr int kSteps = 3;
-constexpr HeadSizes kSizes = {.draft_vocab_size = 7,
-                              .d_model = kWidth,
-                              .num_heads = 4,
-                              .num_kv_heads = 2,
-                              .head_dim = 4,
-                              .d_ff = 12,
-                              .rms_epsilon = 1e-5,
-                              .rope_theta = 100.0};
 
 class UnrollNeeded : public testing::Test {
  protected:
@@ -33,7 +25,7 @@ class UnrollNeeded : public testing::Test {
   }
 
   static constexpr int64_t kFirstBase = 2;
-  Head head = make_tiny_trainer_head(kSizes);
+  Head head = make_tiny_trainer_head(kTinySizes);
   at::Tensor embeddings =
       8 * tiny_tensor("embeddings", {3, kSlots + kSteps - 1, kWidth}).to(at::kDouble);
   at::Tensor states = 8 * tiny_tensor("states", {3, kSlots, 3 * kWidth}).to(at::kDouble);
