@@ -35,6 +35,7 @@ struct ReplayBenchOptions {
   int64_t skip = 0;
   int64_t limit = 0;
   int threads = 0;
+  bool argmax_drafts = false;
   bool json = false;
 };
 
@@ -133,7 +134,7 @@ int bench_replay(const ReplayBenchOptions& options) {
   Result<TraceFileReader> reader = TraceFileReader::open(options.traces);
   if (!reader.ok()) return failed(reader.error());
   RecordBatches batches(*std::move(reader), options, loaded->model->weights().fingerprint);
-  Replay replay(*loaded->model, **head, *loaded->kernels, *loaded->team);
+  Replay replay(*loaded->model, **head, *loaded->kernels, *loaded->team, options.argmax_drafts);
   DraftsFile drafts(options.drafts);
   ReplayScore sum;
   int64_t records = 0;
@@ -178,6 +179,8 @@ void add_bench_replay(CLI::App& bench, int& exit_code) {
             "Answers left out at the beginning");
   add_count(*command, "--limit", options->limit, 0, int64_t{1} << 40,
             "Only so many answers; 0: all");
+  command->add_flag("--argmax-drafts", options->argmax_drafts,
+                    "Draft what is likeliest, not with the requests' noise");
   command
       ->add_option("--drafts", options->drafts,
                    "Also write the first draft at every place, a JSON list a record")

@@ -57,12 +57,14 @@ double ReplayScore::acceptance_length() const {
   return rounds == 0 ? 0.0 : static_cast<double>(tokens) / static_cast<double>(rounds);
 }
 
-Replay::Replay(const Model& target, const Eagle3Head& head, const KernelTable& kernels, Team& team)
+Replay::Replay(const Model& target, const Eagle3Head& head, const KernelTable& kernels, Team& team,
+               bool argmax)
     : states_(shape_of_states(target), kMostSequences * kPagesEach),
       drafter_(DraftingModel::of(head), kernels, team,
                {.max_sequences = kMostSequences,
                 .num_pages = kMostSequences * kPagesEach,
                 .target_vocab_size = target.descriptor().vocab_size,
+                .argmax = argmax,
                 .costs = TeamCosts(1, StepCost())}),  // nobody asks what drafting would take
       places_(kMostSequences) {
   for (int place = 0; place < kMostSequences; ++place) {

@@ -39,8 +39,10 @@ class Replay final {
  public:
   static constexpr int kMostSequences = 16;  // at a time
 
-  // Borrows everything.
-  Replay(const Model& target, const Eagle3Head& head, const KernelTable& kernels, Team& team);
+  // Borrows everything. `argmax`: drafts are what is likeliest instead of drawn with the requests'
+  // noise, which no engine does; to tell what that noise brings.
+  Replay(const Model& target, const Eagle3Head& head, const KernelTable& kernels, Team& team,
+         bool argmax = false);
 
   // Drafts of up to `depth` tokens; a score for each record, whose width is the target's (CHECKed).
   std::vector<ReplayScore> score(std::span<const TraceRecord> records, int depth);

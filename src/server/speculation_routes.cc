@@ -6,6 +6,19 @@
 namespace forerun {
 namespace {
 
+OrderedJson measured_json(const SpeculationStats& stats) {
+  OrderedJson sizes = OrderedJson::array();
+  for (int size = 1; size < kNumStepSizes; ++size) {
+    const MeasuredGain& gain = stats.measured[size];
+    if (gain.compared == 0) continue;
+    sizes.push_back({{"sequences", 1 << (size - 1)},
+                     {"speed_up", gain.speed_up},
+                     {"drafts", gain.drafts},
+                     {"compared", gain.compared}});
+  }
+  return sizes;
+}
+
 OrderedJson speculation_json(const EngineStats& engine) {
   const SpeculationStats& stats = engine.speculation;
   const auto of_steps = [&](double seconds) {
@@ -24,6 +37,7 @@ OrderedJson speculation_json(const EngineStats& engine) {
           {"acceptance_length", acceptance_length(stats.drafts, stats.accepted_tokens)},
           {"accepted_by_place", accepted_by_place(stats)},
           {"by_source", std::move(sources)},
+          {"measured", measured_json(stats)},
           {"drafting_share", of_steps(stats.seconds)},
           {"mispredicted_share", of_steps(engine.mispredicted_seconds)}};
 }

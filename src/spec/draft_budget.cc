@@ -33,7 +33,7 @@ double choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span
   const double prefill_seconds = budget.prefill_seconds(cost);
   if (seconds_without <= 0.0) return 0.0;
   const double rate_without = budget.tokens / seconds_without;
-  double best_rate = rate_without * budget.least_gain;
+  double best_rate = rate_without * kLeastGain;
   float least_survival = 2.0f;  // of what is verified at the best rate; above 1: nothing is
   StepWork work = budget.work;
   double tokens = budget.tokens;

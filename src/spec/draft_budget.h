@@ -24,7 +24,6 @@ struct DraftBudget {
   StepWork work;             // all of the step's without drafts, prefill included
   double max_seconds = 0.0;  // it may take, as predicted
   int64_t max_rows = 0;      // of drafts
-  double least_gain = kLeastGain;
 
   // Prefill's own time, which counts for nothing: it has to be spent anyway.
   double prefill_seconds(const StepCost& cost) const {
@@ -34,7 +33,7 @@ struct DraftBudget {
 
 // Cuts drafts to the lengths at which a step of all sequences brings the most tokens a second, as
 // `cost` predicts: rows go to the tokens most likely to survive, and none to anybody where that
-// does not gain at least `least_gain`. Prefill's own time counts for
+// does not gain at least kLeastGain. Prefill's own time counts for
 // nothing, since it has to be spent anyway. Returns the tokens a second that are expected. `heap`
 // is memory to work with, with room for all curves.
 double choose_lengths(const DraftBudget& budget, const StepCost& cost, std::span<DraftCurve> curves,

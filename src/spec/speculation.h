@@ -55,12 +55,22 @@ struct DraftTokens {
 };
 using DraftTokensBySource = std::array<DraftTokens, kNumDraftSources>;
 
+// What drafting was measured to bring to steps of about as many sequences (DraftTrial).
+struct MeasuredGain {
+  double speed_up = 1.0;  // tokens a second where drafts are allowed, over without
+  bool drafts = true;     // so they are
+  int64_t compared = 0;   // turns; 0: nothing is known
+};
+// Sizes of steps that are told apart: 1 sequence, 2–3, 4–7, 8–15 …
+constexpr int kNumStepSizes = 12;
+
 struct SpeculationStats {
   int64_t drafts = 0;                               // of one sequence in one step
   int64_t draft_tokens = 0;                         // that were verified
   int64_t accepted_tokens = 0;                      // of these
   std::array<int64_t, kMaxDraft> accepted_at = {};  // by place in the draft
   DraftTokensBySource by_source = {};
+  std::array<MeasuredGain, kNumStepSizes> measured = {};
   double seconds = 0.0;              // taken by choosing, and by drafting but for the model's
   double model_seconds = 0.0;        // taken by the model that drafts
   double model_timed_seconds = 0.0;  // likewise, as its steps were timed at first

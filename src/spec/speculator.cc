@@ -27,12 +27,6 @@ constexpr int kMostModelDepth = 8;
 constexpr int kProbeDepth = 3;
 // Of the time, what trying a model that does not pay may take.
 constexpr double kProbeShare = 0.004;
-// Weight of the newest promise's outcome, and how fast bad experience with drafts is forgotten
-// while there are none.
-constexpr double kKeptWeight = 0.05;
-constexpr double kForgiveness = 0.001;
-// Steps disturbed by more say nothing.
-constexpr double kMostKept = 1.0;
 // A step with more prefill than this part of it says nothing of its decoding.
 constexpr double kMostPrefill = 0.1;
 // Steps that catching up pays for.
@@ -90,6 +84,8 @@ std::unique_ptr<ModelDrafter> Speculator::swap_model(std::unique_ptr<ModelDrafte
     model_proposal_ = std::move(sources_.back().proposal);
     sources_.pop_back();
   }
+  trials_ = {};
+  stats_.measured = {};
   if (next == nullptr) return before;
   add_model(std::move(next));
   for (size_t place = 0; place < places_.size(); ++place) {
@@ -263,19 +259,18 @@ void Speculator::grow_tree(Place& here) {
 }
 
 void Speculator::draft(const DraftTask& task) {
-  const double begin = now_seconds();
+  Place& here = places_[task.place];
+  here.newest.tree.clear();
+  here.length = 0;
+  here.keys = std::ssize(task.tokens);
+  here.in_step = true;
   tasks_.push_back(task);
-  draft_from_sources(task);
-  stats_.seconds += now_seconds() - begin;
 }
 
 void Speculator::draft_from_sources(const DraftTask& task) {
   Place& here = places_[task.place];
   draft_.clear();
   survival_.clear();
-  here.length = 0;
-  here.keys = std::ssize(task.tokens);
-  here.in_step = true;
   const int max_tokens = std::min(task.max_tokens, options_.max_draft);
   const std::span<const int32_t> last =
       task.tokens.last(std::min<size_t>(task.tokens.size(), kDraftContext));
@@ -323,7 +318,7 @@ int Speculator::choose_depth(const DraftBudget& budget, const StepCost& cost,
   double tokens = budget.tokens;
   double survival = 1.0;
   int best = 0;
-  double best_rate = rate_without * budget.least_gain;
+  double best_rate = rate_without * kLeastGain;
   for (int depth = 1; depth <= most; ++depth) {
     survival *= model_->expected(depth - 1);
     for (const DraftTask& task : tasks_) {
@@ -362,57 +357,49 @@ void Speculator::probe_model(double step_seconds) {
   run_model(one, kProbeDepth);
 }
 
-Speculator::Kept& Speculator::kept() {
-  return kept_[std::min<int>(size_, kSizes - 1)];
-}
-
-// What drafts have to promise: as much more than the least as they have kept less than steps
-// without.
-double Speculator::least_gain() {
-  const Kept& here = kept();
-  return kLeastGain * std::exp(std::max(0.0, here.plain - here.drafted));
-}
-
 void Speculator::settle(double seconds) {
-  const Promise promise = std::exchange(promise_, {});
-  const double decoding = seconds - promise.prefill_seconds;
-  if (promise.rate <= 0.0 || promise.tokens == 0 || decoding <= 0.0) return;
-  if (promise.prefill_seconds > kMostPrefill * seconds) return;
-  const double came = static_cast<double>(promise.tokens) / decoding;
-  const double outcome = std::clamp(std::log(came / promise.rate), -kMostKept, kMostKept);
-  Kept& here = kept();
-  double& kind = promise.drafted ? here.drafted : here.plain;
-  kind += kKeptWeight * (outcome - kind);
-  if (!promise.drafted) here.drafted += kForgiveness * (here.plain - here.drafted);
+  const Outlook outlook = std::exchange(outlook_, {});
+  const double decoding = seconds - outlook.prefill_seconds;
+  if (!outlook.on_trial || outlook.tokens == 0 || decoding <= 0.0) return;
+  if (outlook.prefill_seconds > kMostPrefill * seconds) return;
+  trial().observe(static_cast<double>(outlook.tokens) * outlook.plain_token_seconds,
+                  decoding + outlook.drafting_seconds);
+  stats_.measured[size_] = trial().measured();
 }
 
-void Speculator::choose(const DraftBudget& asked, const StepCost& cost) {
+void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
   const double begin = now_seconds();
   const double model_seconds = stats_.model_seconds;
-  size_ = std::bit_width(tasks_.size());
-  DraftBudget budget = asked;
-  budget.least_gain = least_gain();
-  double rate = choose_now(budget, cost);
+  size_ = std::min<int>(std::bit_width(tasks_.size()), kNumStepSizes - 1);
+  const bool on_trial = !options_.forced && std::ranges::any_of(sources_, &Source::active);
+  const bool may_draft = !on_trial || trial().drafts();
+  if (may_draft) {
+    for (const DraftTask& task : tasks_) draft_from_sources(task);
+  }
+  const double rate = choose_now(budget, cost);
   const bool model_drafts =
       model_ != nullptr && sources_.back().active && !tasks_.empty() && budget.max_rows > 0;
-  if (model_drafts) {
+  if (model_drafts && !may_draft) {
+    probe_model(cost.predict(budget.decoding));
+  } else if (model_drafts) {
     const int depth = choose_depth(budget, cost, rate);
     if (depth > 0) {
       run_model(tasks_, depth);
       drafted_.clear();
       for (const DraftTask& task : tasks_) draft_from_sources(task);
-      rate = choose_now(budget, cost);
+      choose_now(budget, cost);
     } else {
       probe_model(cost.predict(budget.decoding));
     }
   }
-  promise_ = {.rate = rate,
+  const double seconds = now_seconds() - begin;
+  outlook_ = {.plain_token_seconds = cost.predict(budget.decoding) / budget.tokens,
               .prefill_seconds = budget.prefill_seconds(cost),
-              .drafted = std::ranges::any_of(
-                  curves_, [](const DraftCurve& curve) { return curve.length > 0; })};
+              .drafting_seconds = seconds,
+              .on_trial = on_trial};
   drafted_.clear();
   tasks_.clear();
-  stats_.seconds += now_seconds() - begin - (stats_.model_seconds - model_seconds);
+  stats_.seconds += seconds - (stats_.model_seconds - model_seconds);
 }
 
 std::span<const int32_t> Speculator::draft_of(int place) const {
@@ -481,7 +468,7 @@ bool Speculator::follow(Place& here, Followed& followed, std::span<const int32_t
 void Speculator::learn(int place, std::span<const int32_t> tokens) {
   const double begin = now_seconds();
   Place& here = places_[place];
-  if (std::exchange(here.in_step, false)) promise_.tokens += std::ssize(tokens);
+  if (std::exchange(here.in_step, false)) outlook_.tokens += std::ssize(tokens);
   if (here.length > 0) {
     ++stats_.drafts;
     ++here.counts.drafts;

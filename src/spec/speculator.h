@@ -8,6 +8,7 @@
 
 #include "spec/acceptance.h"
 #include "spec/draft_budget.h"
+#include "spec/draft_trial.h"
 #include "spec/drafter.h"
 #include "spec/history_drafter.h"
 #include "spec/model_drafter.h"
@@ -31,10 +32,10 @@ class Speculator final {
 
   // --- each step: draft() for every sequence that decodes, choose(), then learn() for each.
 
-  // What the task points to stays until choose().
+  // Is to be drafted for. What the task points to stays until choose().
   void draft(const DraftTask& task);
-  // How much of the drafts made since the last choice is verified; draft_of() is cut to it. The
-  // model drafts in it, where that is likely to pay.
+  // Drafts for all of them, where that is likely to pay, and says how much of it is verified:
+  // draft_of() is cut to it.
   void choose(const DraftBudget& budget, const StepCost& cost);
   // Of the newest draft, what is to be verified, parents before their children; and of each token
   // the one it follows, −1 for the sequence's last: empty for a chain.
@@ -46,8 +47,8 @@ class Speculator final {
   // the output ended.
   void learn(int place, std::span<const int32_t> tokens);
 
-  // The step took `seconds`, after learn() for all: so what was promised of drafts is held against
-  // what they brought.
+  // The step took `seconds` beside choose(), after learn() for all: so it is measured whether
+  // drafts pay.
   void settle(double seconds);
 
   // From the next draft on, instead of the model that drafted, which is returned; null: none. The
@@ -88,21 +89,14 @@ class Speculator final {
     Followed shadow;
     DraftCounts counts;
   };
-  // Of the step chosen last.
-  struct Promise {
-    double rate = 0.0;  // tokens a second; 0: nothing was promised
+  // Of the step chosen last, as predicted, and what came of it.
+  struct Outlook {
+    double plain_token_seconds = 0.0;  // without drafts
     double prefill_seconds = 0.0;
+    double drafting_seconds = 0.0;
+    bool on_trial = false;
     int64_t tokens = 0;  // that came
-    bool drafted = false;
   };
-  // Logarithms of what came of promises, over what was promised: of late, by whether drafts were
-  // verified.
-  struct Kept {
-    double plain = 0.0;
-    double drafted = 0.0;
-  };
-  static constexpr int kSizes = 12;  // classes of sequences in a step: 1, 2–3, 4–7 …
-
   struct Node {
     int32_t token;
     int32_t parent;
@@ -121,8 +115,7 @@ class Speculator final {
   void add_model(std::unique_ptr<ModelDrafter> model);
   void draft_from_sources(const DraftTask& task);
   double choose_now(const DraftBudget& budget, const StepCost& cost);
-  Kept& kept();
-  double least_gain();
+  DraftTrial& trial() { return trials_[size_]; }
   int choose_depth(const DraftBudget& budget, const StepCost& cost, double rate_without) const;
   void run_model(std::span<const DraftTask> tasks, int depth);
   void probe_model(double step_seconds);
@@ -137,9 +130,9 @@ class Speculator final {
 
   SpeculationOptions options_;
   std::vector<Source> sources_;  // that of the model last
-  std::array<Kept, kSizes> kept_ = {};
-  int size_ = 0;  // of the step chosen last
-  Promise promise_;
+  std::array<DraftTrial, kNumStepSizes> trials_ = {};
+  int size_ = 0;  // class of the step chosen last
+  Outlook outlook_;
   HistoryDrafter* history_ = nullptr;  // of sources_
   ModelDrafter* model_ = nullptr;      // of sources_
   bool model_active_ = true;

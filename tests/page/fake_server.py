@@ -45,6 +45,8 @@ def some_drafts():
             "accepted_by_place": [0.82, 0.61, 0.4, 0.21, 0.1, 0.06],
             "by_source": {"history": {"draft_tokens": 5000, "accepted_tokens": 2600},
                           "prediction": {"draft_tokens": 2000, "accepted_tokens": 1800}},
+            "measured": [{"sequences": 1, "speed_up": 1.412, "drafts": True, "compared": 41},
+                         {"sequences": 8, "speed_up": 0.981, "drafts": False, "compared": 90}],
             "drafting_share": 0.001, "mispredicted_share": 0.06}
 
 

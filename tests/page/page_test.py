@@ -133,6 +133,7 @@ class PageTest(unittest.TestCase):
         expect(page.locator("#draft-right")).to_have_text("62.9 %")
         expect(page.locator("#draft-sources tr")).to_have_text(
             ["history5,00052.0 %", "prediction2,00090.0 %"])
+        expect(page.locator("#draft-sizes tr")).to_have_text(["11.41 ×yes", "8 to 150.98 ×no"])
         expect(page.locator("#draft-places li")).to_have_text(
             ["82 %", "61 %", "40 %", "21 %", "10 %", "6 %"])
         heights = [bar.bounding_box()["height"] for bar in page.locator("#draft-places span").all()]

@@ -80,6 +80,12 @@ function placeBar(fraction) {
   return item;
 }
 
+// Measured with drafts and without, by turns, at about as many sequences in a step.
+function sizeRow({sequences, speed_up: speedUp, drafts}) {
+  const name = sequences === 1 ? '1' : `${sequences} to ${2 * sequences - 1}`;
+  return tableRow(name, `${speedUp.toFixed(2)} ×`, drafts ? 'yes' : 'no');
+}
+
 function showDrafts(told) {
   at('drafts').hidden = told.drafts === 0;
   if (told.drafts === 0) return;
@@ -90,6 +96,8 @@ function showDrafts(told) {
   showBar('draft-bar', right);
   const used = Object.entries(told.by_source).filter(([, one]) => one.draft_tokens > 0);
   at('draft-sources').replaceChildren(...used.map(sourceRow));
+  at('draft-measured').hidden = told.measured.length === 0;
+  at('draft-sizes').replaceChildren(...told.measured.map(sizeRow));
   at('draft-places').replaceChildren(...told.accepted_by_place.slice(0, MOST_PLACES).map(placeBar));
 }
 
