@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -111,6 +112,14 @@ class RequestMaker final {
   const SpeculationBenchOptions& options_;
   const Tokenizer& tokenizer_;
 };
+
+// What decided whether steps of so many sequences drafted, for all of the process.
+Json measured_json(const SpeculationStats& stats, int concurrency) {
+  const auto size = std::min<size_t>(std::bit_width(static_cast<unsigned>(concurrency)),
+                                     stats.measured.size() - 1);
+  const MeasuredGain& gain = stats.measured[size];
+  return {{"speed_up", gain.speed_up}, {"drafts", gain.drafts}, {"compared", gain.compared}};
+}
 
 Json sources_json(const SpeculationStats& stats) {
   Json sources = Json::object();
@@ -245,6 +254,7 @@ class SpeculationBench final {
         {"tok_s_off", tokens_per_second(outcome.slices, /*drafting=*/false)},
         {"speed_up",
          {{"median", gain.ratio}, {"low", gain.low}, {"high", gain.high}, {"pairs", gain.pairs}}},
+        {"measured_by_engine", measured_json(outcome.after.speculation, concurrency)},
         {"drafts", stats.drafts},
         {"draft_tokens", stats.draft_tokens},
         {"accepted_tokens", stats.accepted_tokens},

@@ -11,6 +11,10 @@ constexpr int kTurnSteps = 16;
 // Comparisons before anything follows from them, and of which the gain is the mean.
 constexpr int64_t kFirstCompared = 4;
 constexpr int64_t kMostCompared = 32;
+// A mean of fewer is clear only where it is so many standard errors from nothing.
+constexpr int64_t kManyCompared = 16;
+constexpr double kClearErrors = 2.0;
+constexpr double kDoubtErrors = 0.5;
 // One that is further from the mean than this was disturbed.
 constexpr double kMostOff = 0.2;
 // Turns between two others: few until something is known, then so many that the dearer way costs
@@ -61,13 +65,20 @@ void DraftTrial::compare(const Turn& after) {
   // The first says as much as it does.
   const double off = num_compared_ == 1 ? gain : std::clamp(gain - gain_, -kMostOff, kMostOff);
   gain_ += weight * off;
-  const bool is_known = num_compared_ >= kFirstCompared;
-  pays_ = !is_known || gain_ >= 0.0;
-  const double between = std::abs(gain_) / kTrialShare;
-  turns_left_ =
-      is_known
-          ? static_cast<int>(std::clamp<double>(between, kLeastTurnsBetween, kMostTurnsBetween))
-          : kFirstTurnsBetween;
+  if (num_compared_ > 1) variance_ += weight * (off * off - variance_);
+  decide();
+}
+
+void DraftTrial::decide() {
+  turns_left_ = kFirstTurnsBetween;
+  if (num_compared_ < kFirstCompared) return;
+  const auto mean_of = static_cast<double>(std::min(num_compared_, kMostCompared));
+  const double error = std::sqrt(variance_ / mean_of);
+  // What seemed to pay is given up only where it surely does not: it is seldom looked at then.
+  pays_ = gain_ >= (pays_ ? -kDoubtErrors * error : 0.0);
+  if (num_compared_ < kManyCompared && std::abs(gain_) < kClearErrors * error) return;
+  turns_left_ = static_cast<int>(
+      std::clamp<double>(std::abs(gain_) / kTrialShare, kLeastTurnsBetween, kMostTurnsBetween));
 }
 
 }  // namespace forerun

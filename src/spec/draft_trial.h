@@ -30,6 +30,7 @@ class DraftTrial final {
 
   void end_turn();
   void compare(const Turn& after);
+  void decide();
 
   Turn turn_;
   int turn_steps_ = 0;
@@ -38,7 +39,8 @@ class DraftTrial final {
   bool is_other_turn_ = false;
   int turns_left_ = 0;  // to the next other one
   bool pays_ = true;
-  double gain_ = 0.0;  // logarithm of the speed-up
+  double gain_ = 0.0;      // logarithm of the speed-up, the mean of comparisons
+  double variance_ = 0.0;  // of a comparison
   int64_t num_compared_ = 0;
 };
 
