@@ -371,7 +371,9 @@ void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
   const double begin = now_seconds();
   const double model_seconds = stats_.model_seconds;
   size_ = std::min<int>(std::bit_width(tasks_.size()), kNumStepSizes - 1);
-  const bool on_trial = !options_.forced && std::ranges::any_of(sources_, &Source::active);
+  const double plain_seconds = cost.timed(budget.decoding);
+  const bool on_trial =
+      !options_.forced && plain_seconds > 0.0 && std::ranges::any_of(sources_, &Source::active);
   const bool may_draft = !on_trial || trial().drafts();
   if (may_draft) {
     for (const DraftTask& task : tasks_) draft_from_sources(task);
@@ -393,7 +395,7 @@ void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
     }
   }
   const double seconds = now_seconds() - begin;
-  outlook_ = {.plain_token_seconds = cost.predict(budget.decoding) / budget.tokens,
+  outlook_ = {.plain_token_seconds = plain_seconds / budget.tokens,
               .prefill_seconds = budget.prefill_seconds(cost),
               .drafting_seconds = seconds,
               .on_trial = on_trial};

@@ -91,7 +91,9 @@ class Speculator final {
   };
   // Of the step chosen last, as predicted, and what came of it.
   struct Outlook {
-    double plain_token_seconds = 0.0;  // without drafts
+    // Without drafts, as timed at load: what steps have taken since would bring errors in
+    // predicting those with drafts into their own measure.
+    double plain_token_seconds = 0.0;
     double prefill_seconds = 0.0;
     double drafting_seconds = 0.0;
     bool on_trial = false;

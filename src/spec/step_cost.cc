@@ -52,13 +52,14 @@ double StepCost::unscaled_rows(int64_t rows) const {
   return a.seconds + share * (b.seconds - a.seconds);
 }
 
-double StepCost::unscaled(const StepWork& work) const {
+double StepCost::timed(const StepWork& work) const {
+  if (num_points_ == 0) return 0.0;
   return unscaled_rows(work.rows) + key_read_seconds_ * static_cast<double>(work.keys_read) +
          row_key_seconds_ * static_cast<double>(work.row_keys);
 }
 
 double StepCost::predict(const StepWork& work) const {
-  return num_points_ == 0 ? 0.0 : scale_ * size_scale_[size_of(work.rows)] * unscaled(work);
+  return num_points_ == 0 ? 0.0 : scale_ * size_scale_[size_of(work.rows)] * timed(work);
 }
 
 StepCost StepCost::scaled(double factor) const {

@@ -46,6 +46,8 @@ class StepCost final {
   explicit StepCost(const StepTimes& times);
 
   double predict(const StepWork& work) const;
+  // What it would have taken at load, whatever steps have taken since.
+  double timed(const StepWork& work) const;
 
   // That of a model whose steps take `factor` times as long, until it is observed.
   StepCost scaled(double factor) const;
@@ -62,7 +64,6 @@ class StepCost final {
   static constexpr int kSizes = 14;  // classes of rows: 1, 2, 3–4, 5–8, …
 
   static int size_of(int64_t rows);
-  double unscaled(const StepWork& work) const;
   double unscaled_rows(int64_t rows) const;
 
   std::array<StepTimes::Point, kMaxPoints> points_ = {};
