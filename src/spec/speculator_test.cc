@@ -142,9 +142,10 @@ TEST(Speculator, DropsWhatGoesWrongAndKeepsWhatGoesRight) {
 }
 
 // What requests with predictions take, whose rows beside the first cost `row_cost` of a step each,
-// over what they take without drafts. `prediction_of(request, output)` makes the predictions.
+// over what they take without drafts. `cost` learns from them. `prediction_of(request, output)`
+// makes the predictions.
 template <typename PredictionOf>
-double cost_of_drafting(double row_cost, const StepCost& cost, int num_requests,
+double cost_of_drafting(double row_cost, StepCost cost, int num_requests,
                         const PredictionOf& prediction_of) {
   Speculator speculator(options(), 4);
   double seconds = 0.0;
@@ -155,6 +156,7 @@ double cost_of_drafting(double row_cost, const StepCost& cost, int num_requests,
     while (!replay.done()) {
       tokens += replay.step(cost);
       const double step = 1e-3 * (1.0 + row_cost * static_cast<double>(replay.drafted.size()));
+      cost.observe({.rows = 1 + std::ssize(replay.drafted)}, step);
       speculator.settle(step);
       seconds += step;
     }
