@@ -237,8 +237,17 @@ class LearningBench final {
 
   Status measure(const std::string& mode, Engine& engine, Learner* learner) {
     Json& found = found_[mode];
-    found = {{"name", mode}, {"windows", Json::array()}, {"swaps", Json::array()}};
+    found = {{"name", mode},
+             {"windows", Json::array()},
+             {"swaps", Json::array()},
+             {"answers",
+              {{"tokens", std::vector<int64_t>(requests_.size())},
+               {"rounds", std::vector<int64_t>(requests_.size())}}}};
     LearningNotes notes;
+    notes.answer = [&](size_t request, const LearningAnswer& answer) {
+      found["answers"]["tokens"][request] = answer.tokens;
+      found["answers"]["rounds"][request] = answer.rounds;
+    };
     notes.window = [&](const LearningWindow& window) {
       found["windows"].push_back(to_json(window, names_));
       tell(mode, window);

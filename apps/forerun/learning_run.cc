@@ -48,8 +48,8 @@ class Run final {
   Status fill() {
     while (next_ < requests_.size() && under_way_ < options_.concurrency) {
       Request request = std::move(requests_[next_].request);
-      request.on_finish = [this, segment = requests_[next_].segment](const FinishEvent& event) {
-        finish(segment, event);
+      request.on_finish = [this, index = next_](const FinishEvent& event) {
+        finish(index, event);
       };
       ++next_;
       ++under_way_;
@@ -58,15 +58,18 @@ class Run final {
     return {};
   }
 
-  void finish(int segment, const FinishEvent& event) {
+  void finish(size_t index, const FinishEvent& event) {
     --under_way_;
     ++finished_;
     ++in_window_;
     error_ += event.error;
-    window_.segment = segment;
-    // The first token comes with the prompt.
-    window_.tokens += event.completion_tokens - 1;
-    window_.rounds += event.completion_tokens - 1 - event.drafts.all().accepted;
+    LearningAnswer answer;
+    answer.tokens = event.completion_tokens - 1;
+    answer.rounds = answer.tokens - event.drafts.all().accepted;
+    notes_.answer(index, answer);
+    window_.segment = requests_[index].segment;
+    window_.tokens += answer.tokens;
+    window_.rounds += answer.rounds;
   }
 
   // Of drafts, by what they have taken against steps so far: their first times are guessed.

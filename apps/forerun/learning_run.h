@@ -38,10 +38,18 @@ struct LearningWindow {
 };
 Json to_json(const LearningWindow& window, const std::vector<std::string>& segments);
 
+// What one request came to, the first token apart, which comes with the prompt: tokens are the same
+// whoever drafts, so that rounds can be compared request by request.
+struct LearningAnswer {
+  int64_t tokens = 0;
+  int64_t rounds = 0;
+};
+
 // Answers requests in their order, so many at a time, while `learner` (null: nobody) learns from
-// them. `note` is called with every window, and with every event and the number of requests
-// finished by then. An Error is the engine's.
+// them. Notes are made of every answer (by its place among the requests), every window, and every
+// event with the number of requests finished by then. An Error is the engine's.
 struct LearningNotes {
+  std::function<void(size_t request, const LearningAnswer&)> answer;
   std::function<void(const LearningWindow&)> window;
   std::function<void(int64_t requests, const Json& event)> event;
 };
