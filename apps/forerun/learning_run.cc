@@ -48,9 +48,7 @@ class Run final {
   Status fill() {
     while (next_ < requests_.size() && under_way_ < options_.concurrency) {
       Request request = std::move(requests_[next_].request);
-      request.on_finish = [this, index = next_](const FinishEvent& event) {
-        finish(index, event);
-      };
+      request.on_finish = [this, index = next_](const FinishEvent& event) { finish(index, event); };
       ++next_;
       ++under_way_;
       if (const auto id = engine_.add(std::move(request)); !id.ok()) return id.error();
