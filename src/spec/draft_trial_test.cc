@@ -11,6 +11,13 @@ namespace {
 // fifth more or less at random.
 class Machine {
  public:
+  // After enough steps for a verdict, which are not counted.
+  static Machine settled(double gain) {
+    Machine machine;
+    machine.share_drafting(gain, 3'000);
+    machine.taken_seconds = 0.0;
+    return machine;
+  }
   // How many of `steps` steps draft.
   double share_drafting(double gain, int steps) {
     int drafting = 0;
@@ -42,9 +49,7 @@ class Machine {
 
 TEST(DraftTrial, DoesWithoutWhereDraftsCostMoreThanTheyBring) {
   for (const double gain : {0.98, 0.95, 0.8, 0.5}) {
-    Machine machine;
-    machine.share_drafting(gain, 3'000);
-    machine.taken_seconds = 0.0;
+    Machine machine = Machine::settled(gain);
     EXPECT_LT(machine.share_drafting(gain, 20'000), 0.25) << gain;
     EXPECT_LT(machine.taken_seconds, 20'000 * 1.006) << gain;
   }
@@ -52,9 +57,7 @@ TEST(DraftTrial, DoesWithoutWhereDraftsCostMoreThanTheyBring) {
 
 TEST(DraftTrial, DraftsWhereThatPays) {
   for (const double gain : {1.02, 1.1, 1.5, 3.0}) {
-    Machine machine;
-    machine.share_drafting(gain, 3'000);
-    machine.taken_seconds = 0.0;
+    Machine machine = Machine::settled(gain);
     EXPECT_GT(machine.share_drafting(gain, 20'000), 0.75) << gain;
     EXPECT_LT(machine.taken_seconds, 20'000 / gain * 1.01) << gain;
   }

@@ -381,10 +381,8 @@ void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
   const double rate = choose_now(budget, cost);
   const bool model_drafts =
       model_ != nullptr && sources_.back().active && !tasks_.empty() && budget.max_rows > 0;
-  if (model_drafts && !may_draft) {
-    probe_model(cost.predict(budget.decoding));
-  } else if (model_drafts) {
-    const int depth = choose_depth(budget, cost, rate);
+  if (model_drafts) {
+    const int depth = may_draft ? choose_depth(budget, cost, rate) : 0;
     if (depth > 0) {
       run_model(tasks_, depth);
       drafted_.clear();
