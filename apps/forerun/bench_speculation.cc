@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <bit>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -15,6 +14,7 @@
 #include "model_options.h"
 #include "prompt.h"
 #include "spec/draft_summary.h"
+#include "spec/step_size.h"
 #include "speculation_load.h"
 #include "speculation_options.h"
 #include "speculation_prompts.h"
@@ -115,9 +115,7 @@ class RequestMaker final {
 
 // What decided whether steps of so many sequences drafted, for all of the process.
 Json measured_json(const SpeculationStats& stats, int concurrency) {
-  const auto size = std::min<size_t>(std::bit_width(static_cast<unsigned>(concurrency)),
-                                     stats.measured.size() - 1);
-  const MeasuredGain& gain = stats.measured[size];
+  const MeasuredGain& gain = stats.measured[step_size(static_cast<uint64_t>(concurrency))];
   return {{"speed_up", gain.speed_up}, {"drafts", gain.drafts}, {"compared", gain.compared}};
 }
 

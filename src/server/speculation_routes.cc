@@ -2,6 +2,7 @@
 
 #include "server/json_reply.h"
 #include "spec/draft_summary.h"
+#include "spec/step_size.h"
 
 namespace forerun {
 namespace {
@@ -11,7 +12,7 @@ OrderedJson measured_json(const SpeculationStats& stats) {
   for (int size = 1; size < kNumStepSizes; ++size) {
     const MeasuredGain& gain = stats.measured[size];
     if (gain.compared == 0) continue;
-    sizes.push_back({{"sequences", 1 << (size - 1)},
+    sizes.push_back({{"sequences", least_sequences(size)},
                      {"speed_up", gain.speed_up},
                      {"drafts", gain.drafts},
                      {"compared", gain.compared}});

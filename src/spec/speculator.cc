@@ -1,13 +1,13 @@
 #include "spec/speculator.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <numeric>
 #include <utility>
 
 #include "base/clock.h"
 #include "spec/prediction_drafter.h"
+#include "spec/step_size.h"
 #include "spec/synthetic_drafter.h"
 
 namespace forerun {
@@ -370,7 +370,7 @@ void Speculator::settle(double seconds) {
 void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
   const double begin = now_seconds();
   const double model_seconds = stats_.model_seconds;
-  size_ = std::min<int>(std::bit_width(tasks_.size()), kNumStepSizes - 1);
+  size_ = step_size(tasks_.size());
   const double plain_seconds = cost.timed(budget.decoding);
   const bool on_trial =
       !options_.forced && plain_seconds > 0.0 && std::ranges::any_of(sources_, &Source::active);
