@@ -98,7 +98,7 @@ LiveTraining::LiveTraining(const LiveOptions& options, const LearningTarget& tar
       filter_(target, "ring"),
       watch_(target.vocab_size),
       buffer_(most_fresh(options, target), options.keep_bytes - options.keep_bytes / 4,
-              options.seed),
+              options.seed, options.recent_share),
       tally_(options.loss.steps),
       told_at_(clock_()) {}
 

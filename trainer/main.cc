@@ -218,6 +218,8 @@ void add_learn(CLI::App& program, Command& command) {
              CLI::Range(0.01, 1000.0));
   add_number(app, "--fresh-share", live.fresh_share, "Share of a batch that is new",
              CLI::Range(0.0, 1.0));
+  add_number(app, "--recent-share", live.recent_share, "Share of its others that came of late",
+             CLI::Range(0.0, 1.0));
   add_number(app, "--keep-bytes", live.keep_bytes, "Memory for records to train on", kCount);
   app.add_flag("--idle", learn.is_idle, "Run only when nothing else wants the processors");
 }

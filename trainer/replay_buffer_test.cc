@@ -44,21 +44,29 @@ TEST(ReplayBuffer, TheOldestFreshOneGivesWay) {
   EXPECT_EQ(kept, (Ordinals{1, 2}));
 }
 
-// How often each of 100 records, every other one four times as long, is among those kept.
+// How often each of 100 records, every other one four times as long, is among those kept when they
+// are recent no more.
 TEST(ReplayBuffer, KeepsEachRecordEquallyLikely) {
   constexpr int kTries = 2000;
-  std::vector<int> counts(100);
+  constexpr int64_t kRecentBytes = ReplayBuffer::kMostRecent * 8;
+  std::vector<int> counts(101);
   int64_t total = 0;
   for (int seed = 0; seed < kTries; ++seed) {
-    ReplayBuffer buffer(1, 25'000, static_cast<uint64_t>(seed));
+    ReplayBuffer buffer(1, 50'000 + kRecentBytes, static_cast<uint64_t>(seed));
     for (int64_t i = 0; i < 100; ++i) buffer.keep(make_buffered(i, i % 2 == 0 ? 400 : 1600));
-    for (const int64_t ordinal : kept_by(buffer)) ++counts[static_cast<size_t>(ordinal)];
-    total += buffer.num_kept();
+    for (int64_t i = 0; i < ReplayBuffer::kMostRecent; ++i) buffer.keep(make_buffered(100, 8));
+    for (const int64_t ordinal : kept_by(buffer)) ++counts.at(static_cast<size_t>(ordinal));
+    total += buffer.num_kept() - ReplayBuffer::kMostRecent;
   }
   const double mean = static_cast<double>(total) / 100;
-  EXPECT_NEAR(mean / kTries, 0.25, 0.02);  // 25 of 1,000 bytes on average fit
+  // 50 of 100 thousand bytes fit; fewer are used, as recent ones once took half of them.
+  const double share = mean / kTries;
+  EXPECT_GT(share, 0.25);
+  EXPECT_LT(share, 0.5);
+  counts.resize(100);
   // Five standard deviations; by place and by length.
-  for (const int count : counts) EXPECT_NEAR(count, mean, 5 * std::sqrt(0.25 * 0.75 * kTries));
+  for (const int count : counts)
+    EXPECT_NEAR(count, mean, 5 * std::sqrt(share * (1 - share) * kTries));
   const auto sum = [&](size_t begin, size_t step) {
     double all = 0;
     for (size_t i = begin; i < 100; i += step) all += counts[i];
@@ -87,6 +95,44 @@ TEST(ReplayBuffer, IsBoundedByBytes) {
   ReplayBuffer small(1, 700, 1);
   small.keep(make_buffered(1));
   EXPECT_EQ(small.num_kept(), 0);
+}
+
+TEST(ReplayBuffer, HalfOfWhatIsDrawnIsRecent) {
+  ReplayBuffer buffer(1, 1 << 20, 1);
+  const auto recent_of = [&](const Ordinals& drawn, int64_t newest) {
+    return std::ranges::count_if(
+        drawn, [&](int64_t ordinal) { return ordinal > newest - ReplayBuffer::kMostRecent; });
+  };
+  for (int64_t i = 1; i <= 600; ++i) {
+    buffer.keep(make_buffered(i));
+    const Ordinals drawn = ordinals(buffer.draw(8, static_cast<uint64_t>(i)));
+    ASSERT_EQ(std::ssize(drawn), std::min<int64_t>(i, 8)) << i;
+    ASSERT_EQ(std::set<int64_t>(drawn.begin(), drawn.end()).size(), drawn.size()) << i;
+    const int64_t older = std::clamp<int64_t>(i - ReplayBuffer::kMostRecent, 0, 4);
+    ASSERT_EQ(recent_of(drawn, i), std::min<int64_t>(i, 8) - older) << i;
+  }
+  for (const double share : {0.0, 0.25, 1.0}) {
+    ReplayBuffer other(1, 1 << 20, 1, share);
+    for (int64_t i = 1; i <= 600; ++i) other.keep(make_buffered(i));
+    EXPECT_EQ(recent_of(ordinals(other.draw(8, 1)), 600), static_cast<int64_t>(8 * share));
+  }
+  // Where few are recent, older ones fill up: forgotten ones are recent no more.
+  for (int64_t i = 600; i > 600 - ReplayBuffer::kMostRecent + 1; --i) buffer.forget(i);
+  const Ordinals drawn = ordinals(buffer.draw(8, 1));
+  EXPECT_EQ(std::ssize(drawn), 8);
+  EXPECT_EQ(recent_of(drawn, 600), 1);
+}
+
+// Long records are recent for as long only as they leave older ones room.
+TEST(ReplayBuffer, RecentOnesTakeHalfOfTheBytes) {
+  ReplayBuffer buffer(1, 8000, 1);
+  for (int64_t i = 1; i <= 10; ++i) buffer.keep(make_buffered(i));
+  EXPECT_EQ(buffer.num_kept(), 10);
+  Ordinals drawn = ordinals(buffer.draw(10, 1));
+  // The five newest come first.
+  drawn.resize(5);
+  std::ranges::sort(drawn);
+  EXPECT_EQ(drawn, (Ordinals{6, 7, 8, 9, 10}));
 }
 
 TEST(ReplayBuffer, DrawsDifferentOnesTheSameForTheSameNumber) {

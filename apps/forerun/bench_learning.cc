@@ -223,6 +223,7 @@ class LearningBench final {
     LearnOptions learn = options_.learn;
     learn.folder = work_folder(mode);
     learn.trains = mode != "static";
+    learn.remembers = mode != "continual";
     // A run that was cut off begins anew.
     std::error_code ignored;
     fs::remove_all(learn.folder, ignored);
@@ -314,9 +315,11 @@ void add_options(CLI::App& command, LearningBenchOptions& options) {
       ->type_name("shift|mixed|alternate")
       ->capture_default_str();
   command
-      .add_option("--modes", options.modes,
-                  "none: no head; static: one; online: it learns; scratch: from none")
-      ->check(CLI::IsMember({"none", "static", "online", "scratch"}).description(""))
+      .add_option(
+          "--modes", options.modes,
+          "none: no head; static: one; online: it learns; scratch: from none; continual: online "
+          "without memory")
+      ->check(CLI::IsMember({"none", "static", "online", "scratch", "continual"}).description(""))
       ->delimiter(',')
       ->type_name("MODE,…")
       ->capture_default_str();

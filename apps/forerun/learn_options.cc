@@ -79,6 +79,7 @@ std::vector<std::string> trainer_arguments(const LearnOptions& options, const Tr
                                         "--lr",          std::to_string(options.learning_rate),
                                         "--window",      std::to_string(trace.max_positions)};
   if (!keeps_processors(options)) arguments.emplace_back("--idle");
+  if (!options.remembers) arguments.insert(arguments.end(), {"--recent-share", "1"});
   if (options.discard > 0.0) {
     arguments.insert(arguments.end(), {"--discard", std::to_string(options.discard)});
   }
@@ -96,6 +97,7 @@ Result<LearnerOptions> learner_options(const LearnOptions& options, const TraceO
   std::error_code ignored;  // a folder that cannot be made is told by who opens it
   fs::create_directories(fs::path(made.folder).parent_path(), ignored);
   made.trains = options.trains;
+  made.recalls = options.remembers;
   made.idle = !keeps_processors(options);
   if (!made.idle) made.kept_threads = learning_threads(options);
   made.reuse = options.reuse;

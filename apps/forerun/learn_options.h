@@ -30,6 +30,8 @@ struct LearnOptions {
   double discard = 0.0;    // what a token drafted in vain counts in the loss; 0: nothing
   std::string first_head;  // a folder: drafts in a store that has none which does; may be empty
   bool trains = true;      // false: the head of the store drafts and is watched
+  // False: plain continual training, on what came of late alone, and no head of before comes back.
+  bool remembers = true;
 };
 
 void add_learn_options(CLI::App& command, LearnOptions& options);

@@ -84,10 +84,11 @@ void bound(std::deque<std::shared_ptr<const KeptRecord>>& records, size_t most) 
 }  // namespace
 
 HeadKeeper::HeadKeeper(HeadStore& store, HeadLoader& loader, HeadKeeperActions actions,
-                       uint64_t seed)
+                       uint64_t seed, bool recalls)
     : store_(store),
       loader_(loader),
       actions_(std::move(actions)),
+      recalls_(recalls),
       gate_(seed, judged_before(store)) {}
 
 void HeadKeeper::tell(Json event) {
@@ -474,7 +475,7 @@ void HeadKeeper::alarm(const ChangePoint::Alarm& found) {
   held_out_.clear();
   if (trial_) trial_->restart(held_out_);
   if (watch_) end_watch(/*keeps=*/true);
-  recall(static_cast<size_t>(found.num_conversations));
+  if (recalls_) recall(static_cast<size_t>(found.num_conversations));
 }
 
 // Heads of before that may suit the traffic, the likeliest first.

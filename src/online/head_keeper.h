@@ -50,8 +50,9 @@ class HeadKeeper final {
   // A watch that has not decided by then keeps the head.
   static constexpr int64_t kLongestWatch = 256;
 
-  // Borrows the store and the loader.
-  HeadKeeper(HeadStore& store, HeadLoader& loader, HeadKeeperActions actions, uint64_t seed);
+  // Borrows the store and the loader. Without `recalls`, no head of before comes back by itself.
+  HeadKeeper(HeadStore& store, HeadLoader& loader, HeadKeeperActions actions, uint64_t seed,
+             bool recalls = true);
 
   // The store's current head drafts.
   void begin();
@@ -119,6 +120,7 @@ class HeadKeeper final {
   HeadStore& store_;
   HeadLoader& loader_;
   HeadKeeperActions actions_;
+  const bool recalls_;
   PairedGate gate_;
   ChangePoint change_point_;
   DecodingCost cost_;  // of the piece of work being done

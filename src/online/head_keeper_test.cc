@@ -99,8 +99,26 @@ class Keeper : public testing::Test {
             .go_on_from = [this](const std::string& folder) { gone_on_from_.push_back(folder); },
             .tell = [this](const Json& event) { events_.push_back(event); },
             .cost = [] { return DecodingCost(); }},
-        /*seed=*/5);
+        /*seed=*/5, recalls_);
     keeper_->begin();
+  }
+
+  // Traffic changes, is learned, and comes back.
+  void return_to_earlier_traffic() {
+    offer({0.5, 0.2});
+    serve(300, 0);
+    ASSERT_EQ(drafting_, 1);
+    offer({0.2, 0.5});
+    serve(64, 0);
+    ASSERT_EQ(drafting_, 1) << "worse on what there is";
+    serve(60, 1);
+    EXPECT_FALSE(told("drift").empty());
+    offer({0.2, 0.5});
+    serve(300, 1);
+    ASSERT_EQ(drafting_, 2);
+    const size_t alarms = told("drift").size();
+    serve(60, 0);
+    ASSERT_GT(told("drift").size(), alarms);
   }
 
   // Served by the head that drafts; `broken`: by one that drafts otherwise than it should.
@@ -173,6 +191,7 @@ class Keeper : public testing::Test {
   TemporaryFolder folder_;
   HeadStore store_;
   SimulatedLoader loader_;
+  bool recalls_ = true;
   std::unique_ptr<HeadKeeper> keeper_;
   int64_t drafting_ = -1;
   std::shared_ptr<ScoredHead> head_;
@@ -265,6 +284,14 @@ TEST_F(Keeper, RollsBackWhatIsWorseLive) {
   EXPECT_EQ(gone_on_from_.back(), store_.head_folder(1));
 }
 
+TEST_F(Keeper, RecallsNoneWhereItShallNot) {
+  recalls_ = false;
+  restart();
+  return_to_earlier_traffic();
+  EXPECT_EQ(drafting_, 2);
+  EXPECT_TRUE(told("recall").empty());
+}
+
 // The head is good, its copy in the engine is not.
 TEST_F(Keeper, RollsBackWhatDraftsOtherwiseThanReplayed) {
   offer({0.4, 0.4});
@@ -279,22 +306,7 @@ TEST_F(Keeper, RollsBackWhatDraftsOtherwiseThanReplayed) {
 }
 
 TEST_F(Keeper, RecallsTheHeadThatSuitedSuchTraffic) {
-  offer({0.5, 0.2});
-  serve(300, 0);
-  ASSERT_EQ(drafting_, 1);
-  offer({0.2, 0.5});
-  serve(64, 0);
-  ASSERT_EQ(drafting_, 1) << "worse on what there is";
-  // Traffic changes, and is learned.
-  serve(60, 1);
-  EXPECT_FALSE(told("drift").empty());
-  offer({0.2, 0.5});
-  serve(300, 1);
-  ASSERT_EQ(drafting_, 2);
-  // And comes back.
-  const size_t alarms = told("drift").size();
-  serve(60, 0);
-  ASSERT_GT(told("drift").size(), alarms);
+  return_to_earlier_traffic();
   EXPECT_EQ(drafting_, 1);
   ASSERT_EQ(told("recall").size(), 1u);
   EXPECT_EQ(told("recall")[0].at("version"), 1);

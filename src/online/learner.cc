@@ -264,7 +264,7 @@ void Learner::run() {
   // Loads heads, and frees them.
   const Pacer pacer([this] { return engine_->is_busy() && !ending_; });
   try {
-    keeper_.emplace(store_, loader_, actions(), weights_);
+    keeper_.emplace(store_, loader_, actions(), weights_, options_.recalls);
     keeper_->begin();
     begin_sharing();
     loop();

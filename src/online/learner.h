@@ -32,6 +32,7 @@ struct LearnerOptions {
   int64_t max_positions = 512;
   bool keeps_branches = false;  // records hold what was drafted in vain, as many rows as positions
   bool trains = true;           // else heads are only watched: none comes
+  bool recalls = true;          // a head of before, when traffic is as it was
   // Learning has only what serving leaves over; else, processors of its own: so many for good.
   bool idle = true;
   int kept_threads = 0;
