@@ -49,7 +49,13 @@ bool is_of_kind(const Json& event, const char* key, const char* value) {
   return found != event.end() && found->is_string() && *found == value;
 }
 
-// Candidates that were tested since traffic changed last, by the store's memory.
+// What the gate errs with begins anew (HeadKeeper::alarm, end_watch).
+bool restarts_gate(const Json& event) {
+  return is_of_kind(event, "kind", "drift") ||
+         (is_of_kind(event, "kind", "watch") && event.value("proven", false));
+}
+
+// Candidates that were tested since then, by the store's memory.
 int64_t judged_before(const HeadStore& store) {
   const Result<std::vector<Json>> events = store.read_events(kLookedBack);
   if (!events.ok()) return 0;
@@ -58,7 +64,7 @@ int64_t judged_before(const HeadStore& store) {
     const auto alpha = event.find("alpha");
     const bool was_tested = alpha != event.end() && alpha->is_number() && *alpha > 0.0;
     if (is_of_kind(event, "kind", "verdict") && was_tested) ++judged;
-    if (is_of_kind(event, "kind", "drift") && is_of_kind(event, "of", "traffic")) judged = 0;
+    if (restarts_gate(event)) judged = 0;
   }
   return judged;
 }
@@ -376,12 +382,17 @@ void HeadKeeper::add_to_watch(std::span<const TraceRecord> views,
 
 void HeadKeeper::end_watch(bool keeps) {
   const Watch watch = *std::exchange(watch_, std::nullopt);
+  const bool is_proven = watch.test.verdict() == WatchVerdict::kKeep;
   tell({{"kind", "watch"},
         {"version", current_.version},
         {"verdict", keeps ? "keep" : "roll_back"},
+        {"proven", is_proven},
         {"conversations", watch.test.num_conversations()}});
   if (keeps) {
     ++swaps_.kept;
+    // A second test has said the same: what the next candidates may err with is not used up by
+    // those before.
+    if (is_proven) gate_.reset();
     return;
   }
   ++swaps_.rolled_back;
@@ -467,15 +478,16 @@ void HeadKeeper::alarm(const ChangePoint::Alarm& found) {
         {"before", found.before},
         {"after", found.after},
         {"conversations", found.num_conversations}});
-  if (!is_traffic) return;
-  // What was measured on the old traffic says little of the new.
+  // What was measured on the old traffic says little of the new. Where only the head's rate has
+  // moved that is so as well: a reference that never saw either may draft both as badly.
   gate_.reset();
   judged_.clear();
   ++traffic_moves_;
   held_out_.clear();
   if (trial_) trial_->restart(held_out_);
+  if (!recalls_) return;
   if (watch_) end_watch(/*keeps=*/true);
-  if (recalls_) recall(static_cast<size_t>(found.num_conversations));
+  recall(static_cast<size_t>(found.num_conversations));
 }
 
 // Heads of before that may suit the traffic, the likeliest first.

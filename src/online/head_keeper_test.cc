@@ -264,6 +264,25 @@ TEST_F(Keeper, ABetterOneFollowsAndStays) {
   EXPECT_EQ(status().swaps.rolled_back, 0);
 }
 
+// A watch that decides for a head is a test of its own; also by the store's memory.
+TEST_F(Keeper, AProvenHeadGivesTheGateItsLevelBack) {
+  offer({0.05, 0.05});
+  serve(80, 0);
+  offer({0.4, 0.4});
+  serve(300, 0);
+  ASSERT_EQ(told("watch").size(), 1u);
+  EXPECT_TRUE(told("watch")[0].at("proven").get<bool>());
+  for (const bool is_new : {false, true}) {
+    if (is_new) restart();
+    offer({0.4, 0.4});
+    serve(80, 0);
+  }
+  ASSERT_EQ(told("verdict").size(), 4u);
+  EXPECT_EQ(told("verdict")[1].at("alpha"), 0.05 / 6);
+  EXPECT_EQ(told("verdict")[2].at("alpha"), 0.05 / 2);
+  EXPECT_EQ(told("verdict")[3].at("alpha"), 0.05 / 6);
+}
+
 // Good on what it was judged by, bad on what comes: the watch brings the old one back, and training
 // goes on from that.
 TEST_F(Keeper, RollsBackWhatIsWorseLive) {
@@ -282,6 +301,20 @@ TEST_F(Keeper, RollsBackWhatIsWorseLive) {
   EXPECT_EQ(*store_.current(), 1);
   ASSERT_FALSE(gone_on_from_.empty());
   EXPECT_EQ(gone_on_from_.back(), store_.head_folder(1));
+}
+
+// The reference drafts both kinds alike, so that nothing but the head's rate tells.
+TEST_F(Keeper, RecallsWhereOnlyTheHeadIsWorse) {
+  offer({0.3, 0.3});
+  serve(200, 0);
+  offer({0.6, 0.05});
+  serve(400, 0);
+  ASSERT_EQ(drafting_, 2);
+  serve(60, 1);
+  ASSERT_EQ(told("drift").size(), 1u);
+  EXPECT_EQ(told("drift")[0].at("of"), "head");
+  ASSERT_EQ(told("recall").size(), 1u);
+  EXPECT_EQ(drafting_, 1);
 }
 
 TEST_F(Keeper, RecallsNoneWhereItShallNot) {
