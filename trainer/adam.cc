@@ -19,6 +19,7 @@ Adam::Adam(std::vector<at::Tensor> parameters, const AdamOptions& options)
   for (const at::Tensor& parameter : parameters_) {
     first_moments.push_back(at::zeros_like(parameter));
     second_moments.push_back(at::zeros_like(parameter));
+    averages.push_back(parameter.detach().clone());
   }
 }
 
@@ -60,15 +61,19 @@ void Adam::update(size_t i, double scale, double rate) {
   const std::vector<at::Tensor> gradients = pieces(parameters_[i].grad().contiguous());
   const std::vector<at::Tensor> first = pieces(first_moments[i]);
   const std::vector<at::Tensor> second = pieces(second_moments[i]);
+  const std::vector<at::Tensor> average = pieces(averages[i]);
   const auto count = static_cast<double>(num_steps);
   const double first_share = 1 - std::pow(kFirstDecay, count);
   const double second_share = 1 - std::pow(kSecondDecay, count);
+  // Polynomial-decay averaging (Shamir and Zhang 2013) with an end.
+  const double newest = std::max(1.0 / kAveragedSteps, std::min(1.0, 4.0 / (count + 3.0)));
   for (size_t piece = 0; piece < parameter.size(); ++piece) {
     const at::Tensor gradient = gradients[piece] * scale;
     first[piece].mul_(kFirstDecay).add_(gradient, 1 - kFirstDecay);
     second[piece].mul_(kSecondDecay).addcmul_(gradient, gradient, 1 - kSecondDecay);
     const at::Tensor root = (second[piece] / second_share).sqrt_().add_(kEpsilon);
     parameter[piece].addcdiv_(first[piece], root, -rate / first_share);
+    average[piece].lerp_(parameter[piece], newest);
   }
 }
 

@@ -8,6 +8,8 @@
 namespace forerun {
 
 // Adam with a linear warm-up and clipped gradients; AdamW without decay of weights is the same.
+// Beside the parameters it keeps their average over the last updates: the rate stays high, since
+// traffic goes on changing, and what its noise costs the average does without.
 struct AdamOptions {
   double learning_rate = 1e-3;
   int64_t warmup_steps = 20;  // to the full rate
@@ -29,6 +31,10 @@ class Adam final {
   int64_t num_steps = 0;
   std::vector<at::Tensor> first_moments;
   std::vector<at::Tensor> second_moments;
+  // Of the parameters: over a quarter of the updates, at most kAveragedSteps, the newest most.
+  std::vector<at::Tensor> averages;
+
+  static constexpr int64_t kAveragedSteps = 100;
 
  private:
   double gradient_norm() const;

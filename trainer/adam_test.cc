@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
+#include <vector>
 
 namespace forerun {
 namespace {
@@ -50,6 +52,30 @@ TEST_F(AdamTest, UpdatesEveryElement) {
   }
 }
 
+// Against the sum that polynomial-decay averaging unrolls to.
+TEST_F(AdamTest, AveragesParameters) {
+  Adam adam({parameter}, {.learning_rate = 0.1, .warmup_steps = 0, .largest_norm = 100.0});
+  EXPECT_TRUE(adam.averages[0].equal(parameter.detach()));
+  std::vector<double> values;
+  for (int step = 1; step <= 3 * Adam::kAveragedSteps; ++step) {
+    update(adam, at::tensor({1.0f, -1.0f}));
+    values.push_back(parameter[0].item<double>());
+    double average = 0.0;
+    double weight = 1.0;
+    for (int i = step; i >= 1; --i) {
+      const double newest = i > 4 * Adam::kAveragedSteps - 3 ? 1.0 / Adam::kAveragedSteps
+                                                             : std::min(1.0, 4.0 / (i + 3.0));
+      average += weight * newest * values[static_cast<size_t>(i - 1)];
+      weight *= 1.0 - newest;
+    }
+    ASSERT_NEAR(adam.averages[0][0].item<double>(), average, 1e-4) << step;
+    ASSERT_NEAR(adam.averages[0][1].item<double>(), 2.0 - average, 1e-4) << step;
+  }
+  // Steady updates of 0.1: the average is as many steps behind.
+  const double behind = (adam.averages[0][0].item<double>() - values.back()) / 0.1;
+  EXPECT_NEAR(behind, 3 * Adam::kAveragedSteps / 5.0, 3.0);
+}
+
 TEST_F(AdamTest, ChangesNothingWhereGradientsAreNotFinite) {
   Adam adam({parameter}, {});
   for (const float value :
@@ -59,6 +85,7 @@ TEST_F(AdamTest, ChangesNothingWhereGradientsAreNotFinite) {
     EXPECT_TRUE(added.equal(at::zeros({2})));
     EXPECT_EQ(adam.num_steps, 0);
     EXPECT_TRUE(adam.second_moments[0].equal(at::zeros({2})));
+    EXPECT_TRUE(adam.averages[0].equal(at::ones({2})));
     EXPECT_FALSE(parameter.grad().defined());
   }
 }

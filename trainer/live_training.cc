@@ -310,7 +310,7 @@ void LiveTraining::put_out_candidate() {
   const std::string folder = options_.out + "/" + kCandidate + std::to_string(step());
   Status status = save();
   if (status.ok()) {
-    status = publish_head(folder, trainer_->state.head, trainer_->state.vocabulary, target_);
+    status = publish_head(folder, trainer_->state.averaged(), trainer_->state.vocabulary, target_);
   }
   if (!status.ok()) return tell_error(status.error());
   remove_old_candidates(options_.out);

@@ -140,7 +140,7 @@ class Run {
     if (Status status = save_state(state_path(options_), state_, target_); !status.ok()) {
       return status;
     }
-    return publish_head(options_.out, state_.head, state_.vocabulary, target_);
+    return publish_head(options_.out, state_.averaged(), state_.vocabulary, target_);
   }
 
   Error no_step() const {

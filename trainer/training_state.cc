@@ -63,7 +63,8 @@ Status read_tensors(const Safetensors& file, TrainingState& state) {
   }
   for (size_t i = 0; i < state.adam.first_moments.size(); ++i) {
     for (auto [which, moments] : {std::pair("first", &state.adam.first_moments),
-                                  std::pair("second", &state.adam.second_moments)}) {
+                                  std::pair("second", &state.adam.second_moments),
+                                  std::pair("average", &state.adam.averages)}) {
       Status status = read_into(file, moment_name(which, i), (*moments)[i]);
       if (!status.ok()) return status;
     }
@@ -100,6 +101,15 @@ TrainingState::TrainingState(Head initial, DraftVocabulary draft_vocabulary,
       vocabulary(std::move(draft_vocabulary)),
       adam(trained(head, freeze_output), options) {}
 
+Head TrainingState::averaged() const {
+  Head averaged = head;
+  // The trained ones are the first of the table.
+  for (size_t i = 0; i < adam.averages.size(); ++i) {
+    averaged.*kHeadTensors[i].tensor = adam.averages[i];
+  }
+  return averaged;
+}
+
 void change_vocabulary(TrainingState& state, DraftVocabulary next, const at::Tensor& output) {
   CHECK(next.size() == state.vocabulary.size(), "the output matrix keeps its shape");
   std::vector<int64_t> from;
@@ -117,8 +127,10 @@ void change_vocabulary(TrainingState& state, DraftVocabulary next, const at::Ten
   const auto move_rows = [&](at::Tensor& matrix, at::Tensor moved) {
     matrix.copy_(moved.index_copy_(0, to_rows, matrix.index_select(0, from_rows)));
   };
-  move_rows(state.head.lm_head, next.rows_of(output).to(at::kFloat));
+  const at::Tensor rows = next.rows_of(output).to(at::kFloat);
+  move_rows(state.head.lm_head, rows.clone());
   if (state.head.lm_head.requires_grad()) {
+    move_rows(state.adam.averages.back(), rows.clone());
     for (auto* moments : {&state.adam.first_moments, &state.adam.second_moments}) {
       move_rows(moments->back(), at::zeros_like(moments->back()));
     }
@@ -137,6 +149,7 @@ Status save_state(const std::string& path, const TrainingState& state,
   for (size_t i = 0; i < state.adam.first_moments.size(); ++i) {
     add(moment_name("first", i), state.adam.first_moments[i]);
     add(moment_name("second", i), state.adam.second_moments[i]);
+    add(moment_name("average", i), state.adam.averages[i]);
   }
   if (!status.ok()) return status;
   std::vector<int64_t> progress = {state.adam.num_steps};

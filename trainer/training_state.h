@@ -32,14 +32,18 @@ struct TrainingState {
   TrainingState(Head initial, DraftVocabulary draft_vocabulary, const AdamOptions& options,
                 bool freeze_output);
 
+  // The head to draft with: of averaged parameters.
+  Head averaged() const;
+
   Head head;
   DraftVocabulary vocabulary;
   Adam adam;
   Progress progress;
 };
 
-// Goes on with another vocabulary of the same size: what the output matrix and its moments hold of
-// the tokens that stay is kept; the new ones begin with the target's rows and no moments.
+// Goes on with another vocabulary of the same size: what the output matrix, its average and its
+// moments hold of the tokens that stay is kept; the new ones begin with the target's rows and no
+// moments.
 void change_vocabulary(TrainingState& state, DraftVocabulary next, const at::Tensor& output);
 
 // Writes all of it into one file, which appears whole or not at all. An Error names the file, or a

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "head_files.h"
 #include "head_trainer.h"
 #include "threads.h"
 #include "trainer_fixture.h"
@@ -89,6 +90,8 @@ TEST_P(ChangeVocabulary, KeepsWhatTokensHave) {
       EXPECT_TRUE(row.equal(stays ? old[token] : at::zeros_like(row))) << i;
       EXPECT_EQ(row.abs().max().item<float>() > 0.0f, stays) << i;
     }
+    const at::Tensor average = adam.averages.back()[i];
+    EXPECT_TRUE(average.equal(stays ? old_adam.averages.back()[token] : head[i])) << i;
   }
   // Nothing else is touched, and the optimiser still has hold of the matrix.
   EXPECT_TRUE(after.state.head.fc.equal(before.state.head.fc));
@@ -96,6 +99,17 @@ TEST_P(ChangeVocabulary, KeepsWhatTokensHave) {
   const at::Tensor unchanged = head.detach().clone();
   learn(after, 1);
   EXPECT_EQ(head.equal(unchanged), options.freeze_output);
+}
+
+TEST_P(ChangeVocabulary, DraftsWithTheAverage) {
+  const HeadTrainer trainer = trained();
+  const Head averaged = trainer.state.averaged();
+  EXPECT_TRUE(averaged.fc.equal(trainer.state.adam.averages.front()));
+  EXPECT_FALSE(averaged.fc.equal(trainer.state.head.fc));
+  EXPECT_EQ(averaged.lm_head.equal(trainer.state.head.lm_head), options.freeze_output);
+  ASSERT_TRUE(publish_head(traces.file("head"), averaged, trainer.state.vocabulary, target).ok());
+  const auto begun = begin_from_head(traces.file("head"), target, options);
+  EXPECT_TRUE(begun->adam.averages.front().equal(begun->head.fc)) << "there were no steps yet";
 }
 
 TEST_P(ChangeVocabulary, IsSaved) {
