@@ -66,7 +66,8 @@ void Adam::update(size_t i, double scale, double rate) {
   const double first_share = 1 - std::pow(kFirstDecay, count);
   const double second_share = 1 - std::pow(kSecondDecay, count);
   // Polynomial-decay averaging (Shamir and Zhang 2013) with an end.
-  const double newest = std::max(1.0 / kAveragedSteps, std::min(1.0, 4.0 / (count + 3.0)));
+  const double newest = std::max(1.0 / static_cast<double>(options_.averaged_steps),
+                                 std::min(1.0, 4.0 / (count + 3.0)));
   for (size_t piece = 0; piece < parameter.size(); ++piece) {
     const at::Tensor gradient = gradients[piece] * scale;
     first[piece].mul_(kFirstDecay).add_(gradient, 1 - kFirstDecay);

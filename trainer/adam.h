@@ -12,8 +12,9 @@ namespace forerun {
 // traffic goes on changing, and what its noise costs the average does without.
 struct AdamOptions {
   double learning_rate = 1e-3;
-  int64_t warmup_steps = 20;  // to the full rate
-  double largest_norm = 0.5;  // of all gradients together; longer ones are scaled down to it
+  int64_t warmup_steps = 20;     // to the full rate
+  double largest_norm = 0.5;     // of all gradients together; longer ones are scaled down to it
+  int64_t averaged_steps = 100;  // at most; 1: the average is the newest
 };
 
 class Adam final {
@@ -31,10 +32,8 @@ class Adam final {
   int64_t num_steps = 0;
   std::vector<at::Tensor> first_moments;
   std::vector<at::Tensor> second_moments;
-  // Of the parameters: over a quarter of the updates, at most kAveragedSteps, the newest most.
+  // Of the parameters: over a quarter of the updates, at most `averaged_steps`, the newest most.
   std::vector<at::Tensor> averages;
-
-  static constexpr int64_t kAveragedSteps = 100;
 
  private:
   double gradient_norm() const;

@@ -54,17 +54,19 @@ TEST_F(AdamTest, UpdatesEveryElement) {
 
 // Against the sum that polynomial-decay averaging unrolls to.
 TEST_F(AdamTest, AveragesParameters) {
-  Adam adam({parameter}, {.learning_rate = 0.1, .warmup_steps = 0, .largest_norm = 100.0});
+  constexpr int64_t kMost = 50;
+  Adam adam(
+      {parameter},
+      {.learning_rate = 0.1, .warmup_steps = 0, .largest_norm = 100.0, .averaged_steps = kMost});
   EXPECT_TRUE(adam.averages[0].equal(parameter.detach()));
   std::vector<double> values;
-  for (int step = 1; step <= 3 * Adam::kAveragedSteps; ++step) {
+  for (int step = 1; step <= 6 * kMost; ++step) {
     update(adam, at::tensor({1.0f, -1.0f}));
     values.push_back(parameter[0].item<double>());
     double average = 0.0;
     double weight = 1.0;
     for (int i = step; i >= 1; --i) {
-      const double newest = i > 4 * Adam::kAveragedSteps - 3 ? 1.0 / Adam::kAveragedSteps
-                                                             : std::min(1.0, 4.0 / (i + 3.0));
+      const double newest = i > 4 * kMost - 3 ? 1.0 / kMost : std::min(1.0, 4.0 / (i + 3.0));
       average += weight * newest * values[static_cast<size_t>(i - 1)];
       weight *= 1.0 - newest;
     }
@@ -73,7 +75,15 @@ TEST_F(AdamTest, AveragesParameters) {
   }
   // Steady updates of 0.1: the average is as many steps behind.
   const double behind = (adam.averages[0][0].item<double>() - values.back()) / 0.1;
-  EXPECT_NEAR(behind, 3 * Adam::kAveragedSteps / 5.0, 3.0);
+  EXPECT_NEAR(behind, kMost - 1, 3.0);
+}
+
+TEST_F(AdamTest, AveragesOneStep) {
+  Adam adam({parameter}, {.learning_rate = 0.1, .averaged_steps = 1});
+  for (int i = 0; i < 20; ++i) {
+    update(adam, at::tensor({1.0f, -1.0f}));
+    EXPECT_TRUE(adam.averages[0].equal(parameter.detach()));
+  }
 }
 
 TEST_F(AdamTest, ChangesNothingWhereGradientsAreNotFinite) {

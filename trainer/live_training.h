@@ -49,7 +49,7 @@ struct LiveOptions : TrainingOptions {
 //   ready       step, resumed: whether from a saved state, dtype: of products, f32 or bf16
 //   vocabulary  the head has another: generation, kept, new (tokens), outside_share (of the
 //   response
-//               tokens since the last change, at most of 1,000 records, those outside the old one)
+//               tokens since the last change, at most of 250 records, those outside the old one)
 //   step        at most once a second and before a candidate, of the steps since the last line:
 //   loss,
 //               branch_loss and branch_rows (only with `discard`, where there were any),

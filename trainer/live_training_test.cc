@@ -358,10 +358,10 @@ TEST_F(LiveTrainingTest, ChangesTheVocabularyWithTheTraffic) {
       work();
     }
   };
-  push_second(100);
+  push_second(VocabularyWatch::kLeastRecords - 1);
   EXPECT_EQ(told("vocabulary").size(), 1u);
   const Json before = last_step();
-  push_second(150);
+  push_second(VocabularyWatch::kLeastRecords / 2);
   ASSERT_EQ(told("vocabulary").size(), 2u);
   const Json expected = {{"event", "vocabulary"},
                          {"generation", 2},

@@ -11,8 +11,8 @@ namespace forerun {
 // Follows what tokens responses have, and tells when a head should have logits of others.
 class VocabularyWatch final {
  public:
-  static constexpr int64_t kWindow = 1000;       // records; older ones weigh less and less
-  static constexpr int64_t kLeastRecords = 200;  // between two looks
+  static constexpr int64_t kWindow = 250;        // records; older ones weigh less and less
+  static constexpr int64_t kLeastRecords = 100;  // between two looks
   static constexpr double kMostOutside = 0.02;
 
   explicit VocabularyWatch(int64_t vocab_size) : counts_(vocab_size) {}

@@ -33,7 +33,7 @@ TEST(VocabularyWatch, FollowsTheTraffic) {
   add(watch, Tokens(1000, 4), &current);
   add(watch, Tokens(500, 1), &current);
   watch.restart();
-  for (int i = 0; i < 199; ++i) {
+  for (int i = 0; i < VocabularyWatch::kLeastRecords - 1; ++i) {
     add(watch, {4, 1, 80}, &current);
     EXPECT_FALSE(watch.better_than(current));
   }
@@ -70,12 +70,12 @@ TEST(VocabularyWatch, DoesNotChaseWhatNoVocabularyCovers) {
 TEST(VocabularyWatch, ForgetsOldTraffic) {
   VocabularyWatch watch(kVocabSize);
   const DraftVocabulary current({1}, kVocabSize);
-  for (int i = 0; i < 3000; ++i) add(watch, {1, 1}, &current);
-  for (int i = 0; i < 1000; ++i) add(watch, {2, 2}, &current);
-  EXPECT_EQ(watch.outside_share(), 1.0);  // of the last thousand
-  // By then 875 against 1,000: not worth it yet.
+  for (int i = 0; i < 3 * VocabularyWatch::kWindow; ++i) add(watch, {1, 1}, &current);
+  for (int i = 0; i < VocabularyWatch::kWindow; ++i) add(watch, {2, 2}, &current);
+  EXPECT_EQ(watch.outside_share(), 1.0);  // of a window
+  // By then 7 against 8: not worth it yet.
   EXPECT_FALSE(watch.better_than(current));
-  for (int i = 0; i < 1000; ++i) add(watch, {2, 2}, &current);
+  for (int i = 0; i < VocabularyWatch::kWindow; ++i) add(watch, {2, 2}, &current);
   const std::optional<DraftVocabulary> next = watch.better_than(current);
   ASSERT_TRUE(next);
   EXPECT_EQ(next->token_of(), (Tokens{2}));

@@ -233,7 +233,9 @@ class LearningBench final {
       if (options_.static_head.empty()) return Error{mode + " takes a --static-head to begin with"};
       learn.first_head = options_.static_head;
     }
-    return learn_to_draft(learn, options_.trace, options_.model, speculation, loaded_, engine);
+    TraceOptions trace = options_.trace;
+    if (!trace.folder.empty()) trace.folder += "/" + mode;
+    return learn_to_draft(learn, trace, options_.model, speculation, loaded_, engine);
   }
 
   Status measure(const std::string& mode, Engine& engine, Learner* learner) {
@@ -340,6 +342,10 @@ void add_options(CLI::App& command, LearningBenchOptions& options) {
       ->check(CLI::Range(0.0f, 10.0f).description(""))
       ->type_name("T")
       ->capture_default_str();
+  command
+      .add_option("--trace-dir", options.trace.folder,
+                  "Also record the answers, a folder a mode, for bench replay")
+      ->type_name("FOLDER");
   command
       .add_option("--out", options.out, "Where results are kept; modes that are done there stay")
       ->type_name("FILE");

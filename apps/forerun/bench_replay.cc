@@ -36,6 +36,7 @@ struct ReplayBenchOptions {
   int64_t limit = 0;
   int threads = 0;
   bool argmax_drafts = false;
+  bool answers = false;
   bool json = false;
 };
 
@@ -137,6 +138,7 @@ int bench_replay(const ReplayBenchOptions& options) {
   Replay replay(*loaded->model, **head, *loaded->kernels, *loaded->team, options.argmax_drafts);
   DraftsFile drafts(options.drafts);
   ReplayScore sum;
+  Json answers = Json::array();
   int64_t records = 0;
   const double begin = now_seconds();
   while (true) {
@@ -144,7 +146,12 @@ int bench_replay(const ReplayBenchOptions& options) {
     if (!batch.ok()) return failed(batch.error());
     if (batch->empty()) break;
     records += std::ssize(*batch);
-    for (const ReplayScore& one : replay.score(*batch, options.depth)) sum.add(one);
+    const std::vector<ReplayScore> scores = replay.score(*batch, options.depth);
+    for (size_t i = 0; i < scores.size(); ++i) {
+      sum.add(scores[i]);
+      if (!options.answers) continue;
+      answers.push_back({(*batch)[i].header.conversation, scores[i].tokens, scores[i].rounds});
+    }
     if (const Status status = drafts.write(replay, *batch); !status.ok()) {
       return failed(status.error());
     }
@@ -159,6 +166,7 @@ int bench_replay(const ReplayBenchOptions& options) {
                 {"isa", loaded->kernels->name},
                 {"machine", machine_facts()},
                 {"commit", kCommit}});
+  if (options.answers) found["answers"] = std::move(answers);
   std::puts(found.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   return 0;
 }
@@ -185,6 +193,8 @@ void add_bench_replay(CLI::App& bench, int& exit_code) {
       ->add_option("--drafts", options->drafts,
                    "Also write the first draft at every place, a JSON list a record")
       ->type_name("FILE");
+  command->add_flag("--answers", options->answers,
+                    "With --json: conversation, tokens and rounds of every answer");
   add_threads(*command, options->threads);
   add_json(*command, options->json);
   command->footer(

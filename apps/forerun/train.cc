@@ -39,6 +39,7 @@ std::vector<TrainerOption> trainer_options() {
       {"--unroll", "N", "5", "Steps that the head is unrolled"},
       {"--lr", "N", "0.001", "Learning rate"},
       {"--warmup", "N", "20", "Steps to the full rate"},
+      {"--averaged-steps", "N", "100", "Most updates that parameters are averaged over; 1: none"},
       {"--loss", "KIND", "kl", "kl: forward; rkl: reverse; lk: -log of the chance to be accepted"},
       {"--discard", "N", "0", "Weight of tokens drafted in vain; 0: they are not looked at"},
       {"--draft-vocab", "N", "4096", "Tokens a new head has logits of"},

@@ -86,8 +86,11 @@ std::optional<ChangePoint::Alarm> ChangePoint::observe(double head, double refer
   return alarm;
 }
 
-void ChangePoint::head_swapped() {
+void ChangePoint::head_swapped(std::span<const double> rates) {
   head_ = {};
+  for (const double rate : rates) {
+    if (is_rate(rate)) head_.baseline.add(rate);
+  }
 }
 
 }  // namespace forerun

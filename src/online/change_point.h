@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 namespace forerun {
 
@@ -36,8 +37,9 @@ class ChangePoint final {
   // are learned anew.
   std::optional<Alarm> observe(double head, double reference);
 
-  // Another head drafts from now on: its rate is learned anew.
-  void head_swapped();
+  // Another head drafts from now on: its rate is learned anew, beginning with what it would have
+  // been of late.
+  void head_swapped(std::span<const double> rates = {});
 
  private:
   // Mean and deviation of the conversations so far (Welford 1962).

@@ -134,6 +134,23 @@ TEST(ChangePoint, LearnsTheReferenceAnewWhenItMovesAlone) {
   EXPECT_EQ(alarm->kind, Kind::kHead);
 }
 
+// Traffic that changes right after a swap would else be all that the head is known by.
+TEST(ChangePoint, KnowsASwappedHeadByItsRatesOfLate) {
+  for (const bool is_known : {false, true}) {
+    Noise noise(7);
+    ChangePoint change_point;
+    std::vector<double> rates;
+    for (int i = 0; i < 32; ++i) rates.push_back(noise.rate(0.6, 0.1));
+    rates.push_back(-1.0);  // nothing was drafted
+    change_point.head_swapped(is_known ? std::span<const double>(rates) : std::span<double>());
+    int delay = 0;
+    while (delay < 100 && !change_point.observe(noise.rate(0.45, 0.1), noise.rate(0.5, 0.1))) {
+      ++delay;
+    }
+    EXPECT_EQ(delay < 30, is_known) << delay;
+  }
+}
+
 TEST(ChangePoint, LearnsASwappedHeadAnew) {
   Noise noise(6);
   ChangePoint change_point;

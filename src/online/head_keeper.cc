@@ -424,12 +424,13 @@ void HeadKeeper::make_current(Loaded next, const char* why) {
   // What was measured against the other one says nothing any more.
   watch_.reset();
   agreement_ = {};
-  change_point_.head_swapped();
   if (trial_) trial_->restart(held_out_);
   std::erase_if(resident_, [&](const Loaded& one) { return one.version == next.version; });
   if (next.head != nullptr) resident_.push_front(next);
   if (resident_.size() > kMostResident) resident_.pop_back();
   current_ = std::move(next);
+  // A change of traffic soon after a swap is one against what came before it.
+  change_point_.head_swapped(rates_of_late());
   if (reference_.head == nullptr) reference_ = current_;
   const Result<HeadEntry> entry = store_.entry(current_.version);
   vocabulary_ = entry.ok() ? entry->vocabulary : 0;
@@ -438,6 +439,21 @@ void HeadKeeper::make_current(Loaded next, const char* why) {
   actions_.draft(current_.version, current_.head);
   tell(
       {{"kind", "activated"}, {"version", current_.version}, {"previous", previous}, {"why", why}});
+}
+
+// What the current head's first drafts come to, by conversation.
+std::vector<double> HeadKeeper::rates_of_late() const {
+  if (current_.head == nullptr) return {};
+  const KeptRecords records(recent_.begin(), recent_.end());
+  const auto firsts = current_.head->score_firsts(views_of(records));
+  std::map<uint64_t, double> rates;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const TraceHeader& header = records[i]->view.header;
+    if (header.is_constrained == 0) rates[header.conversation] = right_share(firsts[i]);
+  }
+  std::vector<double> values;
+  for (const auto& [conversation, rate] : rates) values.push_back(rate);
+  return values;
 }
 
 // Somebody or something has chosen another line: the trainer follows.
@@ -484,10 +500,11 @@ void HeadKeeper::alarm(const ChangePoint::Alarm& found) {
   judged_.clear();
   ++traffic_moves_;
   held_out_.clear();
+  bound(recent_, std::max(static_cast<size_t>(found.num_conversations), kBatch / 2));
   if (trial_) trial_->restart(held_out_);
   if (!recalls_) return;
   if (watch_) end_watch(/*keeps=*/true);
-  recall(static_cast<size_t>(found.num_conversations));
+  recall();
 }
 
 // Heads of before that may suit the traffic, the likeliest first.
@@ -513,9 +530,8 @@ std::vector<int64_t> HeadKeeper::worth_recalling(const TrafficSignature& traffic
 
 // The best on what came since the traffic changed drafts, if it is better than the current one; it
 // is watched as any new head is.
-void HeadKeeper::recall(size_t num_changed) {
-  const size_t count = std::min(recent_.size(), std::clamp(num_changed, kBatch / 2, kRecent));
-  const KeptRecords records(recent_.end() - static_cast<int64_t>(count), recent_.end());
+void HeadKeeper::recall() {
+  const KeptRecords records(recent_.begin(), recent_.end());
   const std::vector<TraceRecord> views = views_of(records);
   traffic_ = {};
   for (const TraceRecord& view : views) traffic_.add(view);

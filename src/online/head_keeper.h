@@ -111,10 +111,11 @@ class HeadKeeper final {
   // Changed traffic.
   void alarm(const ChangePoint::Alarm& found);
   std::vector<int64_t> worth_recalling(const TrafficSignature& traffic) const;
-  void recall(size_t num_changed);
+  void recall();
   // Which head drafts.
   Result<Loaded> load(int64_t version);
   void make_current(Loaded next, const char* why);
+  std::vector<double> rates_of_late() const;
   void go_on_from_current();
 
   HeadStore& store_;

@@ -317,6 +317,16 @@ TEST_F(Keeper, RecallsWhereOnlyTheHeadIsWorse) {
   EXPECT_EQ(drafting_, 1);
 }
 
+TEST_F(Keeper, NoticesTrafficThatChangesRightAfterASwap) {
+  offer({0.3, 0.3});
+  serve(300, 0);
+  offer({0.6, 0.4});
+  for (int i = 0; i < 300 && drafting_ != 2; ++i) serve(1, 0);
+  ASSERT_EQ(drafting_, 2);
+  serve(60, 1);
+  EXPECT_EQ(told("drift").size(), 1u);
+}
+
 TEST_F(Keeper, RecallsNoneWhereItShallNot) {
   recalls_ = false;
   restart();
