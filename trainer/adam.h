@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "aten.h"
@@ -26,6 +27,9 @@ class Adam final {
   // is not finite.
   bool step();
   void clear_gradients();
+  // The last parameter is another tensor from now on, perhaps of another size; its moments and
+  // average are the caller's to set.
+  void exchange_last(at::Tensor parameter) { parameters_.back() = std::move(parameter); }
 
   // How many updates there were; moments of the gradients, in the parameters' order. Assigning to
   // them goes on from another run.

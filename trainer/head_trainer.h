@@ -28,7 +28,7 @@ class HeadTrainer final {
 
   // One update, or nothing is changed.
   TrainStep step(std::span<const Example> examples, const LossOptions& options);
-  // Goes on with another vocabulary of the same size (training_state.h).
+  // Goes on with another vocabulary (training_state.h).
   void change_vocabulary(DraftVocabulary next);
 
   TrainingState state;

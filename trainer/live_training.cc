@@ -224,7 +224,8 @@ bool LiveTraining::begin_new() {
 }
 
 void LiveTraining::adapt_vocabulary() {
-  std::optional<DraftVocabulary> next = watch_.better_than(trainer_->state.vocabulary);
+  std::optional<DraftVocabulary> next =
+      watch_.better_than(trainer_->state.vocabulary, options_.draft_vocab);
   if (!next) return;
   const DraftVocabulary before = trainer_->state.vocabulary;
   trainer_->change_vocabulary(*std::move(next));

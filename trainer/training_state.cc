@@ -111,7 +111,6 @@ Head TrainingState::averaged() const {
 }
 
 void change_vocabulary(TrainingState& state, DraftVocabulary next, const at::Tensor& output) {
-  CHECK(next.size() == state.vocabulary.size(), "the output matrix keeps its shape");
   std::vector<int64_t> from;
   std::vector<int64_t> to;
   for (int64_t i = 0; i < next.size(); ++i) {
@@ -122,20 +121,20 @@ void change_vocabulary(TrainingState& state, DraftVocabulary next, const at::Ten
   }
   const at::Tensor from_rows = at::tensor(from, at::kLong);
   const at::Tensor to_rows = at::tensor(to, at::kLong);
-  const c10::NoGradGuard no_grad;
-  // In place, since the optimiser holds the same tensors.
-  const auto move_rows = [&](at::Tensor& matrix, at::Tensor moved) {
-    matrix.copy_(moved.index_copy_(0, to_rows, matrix.index_select(0, from_rows)));
-  };
   const at::Tensor rows = next.rows_of(output).to(at::kFloat);
-  move_rows(state.head.lm_head, rows.clone());
-  if (state.head.lm_head.requires_grad()) {
-    move_rows(state.adam.averages.back(), rows.clone());
-    for (auto* moments : {&state.adam.first_moments, &state.adam.second_moments}) {
-      move_rows(moments->back(), at::zeros_like(moments->back()));
-    }
-  }
+  const auto move_rows = [&](at::Tensor& matrix, const at::Tensor& others) {
+    matrix = others.index_copy(0, to_rows, matrix.detach().index_select(0, from_rows));
+  };
+  const bool is_trained = state.head.lm_head.requires_grad();
+  move_rows(state.head.lm_head, rows);
+  state.head.sizes.draft_vocab_size = next.size();
   state.vocabulary = std::move(next);
+  if (!is_trained) return;
+  state.adam.exchange_last(state.head.lm_head.set_requires_grad(true));
+  move_rows(state.adam.averages.back(), rows);
+  for (auto* moments : {&state.adam.first_moments, &state.adam.second_moments}) {
+    move_rows(moments->back(), at::zeros_like(rows));
+  }
 }
 
 Status save_state(const std::string& path, const TrainingState& state,

@@ -41,7 +41,7 @@ struct TrainingState {
   Progress progress;
 };
 
-// Goes on with another vocabulary of the same size: what the output matrix, its average and its
+// Goes on with another vocabulary, of any size: what the output matrix, its average and its
 // moments hold of the tokens that stay is kept; the new ones begin with the target's rows and no
 // moments.
 void change_vocabulary(TrainingState& state, DraftVocabulary next, const at::Tensor& output);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/json.h"
@@ -30,10 +31,10 @@ class ChangeVocabulary : public testing::TestWithParam<bool> {
     learn(trainer, 5);
     EXPECT_TRUE(save_state(traces.file("state"), trainer.state, target).ok());
   }
-  // `kSize` tokens, `step` apart.
-  static DraftVocabulary every(int32_t step, int32_t first) {
+  // `size` tokens, `step` apart.
+  static DraftVocabulary every(int32_t step, int32_t first, int64_t size = kSize) {
     std::vector<int32_t> tokens;
-    while (std::ssize(tokens) < kSize) {
+    while (std::ssize(tokens) < size) {
       tokens.push_back(first + step * static_cast<int32_t>(tokens.size()));
     }
     return {std::move(tokens), TraceFolder::kVocabSize};
@@ -99,6 +100,26 @@ TEST_P(ChangeVocabulary, KeepsWhatTokensHave) {
   const at::Tensor unchanged = head.detach().clone();
   learn(after, 1);
   EXPECT_EQ(head.equal(unchanged), options.freeze_output);
+}
+
+TEST_P(ChangeVocabulary, TakesAnotherSize) {
+  const HeadTrainer before = trained();
+  for (const int64_t size : {kSize / 2, 2 * kSize}) {
+    HeadTrainer after = trained();
+    after.change_vocabulary(every(1, 0, size));
+    const at::Tensor head = after.state.head.lm_head.detach().clone();
+    ASSERT_EQ(head.size(0), size);
+    const int64_t kept = std::min(size, kSize);
+    EXPECT_TRUE(head.slice(0, 0, kept).equal(before.state.head.lm_head.slice(0, 0, kept)));
+    EXPECT_TRUE(head.slice(0, kept).equal(target.output.slice(0, kept, size).to(at::kFloat)));
+    learn(after, 2);
+    EXPECT_EQ(after.state.head.lm_head.equal(head), options.freeze_output);
+    const std::string saved = bytes_of(after.state);
+    const auto loaded =
+        load_state(traces.file("saved"), target, options.adam, options.freeze_output);
+    ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+    EXPECT_EQ(bytes_of(*loaded), saved);
+  }
 }
 
 TEST_P(ChangeVocabulary, DraftsWithTheAverage) {

@@ -37,10 +37,11 @@ double VocabularyWatch::outside_share() const {
   return static_cast<double>(sum_.outside) / static_cast<double>(sum_.tokens);
 }
 
-std::optional<DraftVocabulary> VocabularyWatch::better_than(const DraftVocabulary& current) {
+std::optional<DraftVocabulary> VocabularyWatch::better_than(const DraftVocabulary& current,
+                                                            int64_t size) {
   if (since_look_ < kLeastRecords || outside_share() <= kMostOutside) return std::nullopt;
   since_look_ = 0;
-  DraftVocabulary next = counts_.most_frequent(current.size(), &current);
+  DraftVocabulary next = counts_.most_frequent(size, &current);
   const double outside = counts_.outside_share(next);
   if (outside > kWorthwhile * counts_.outside_share(current)) return std::nullopt;
   return next;

@@ -27,9 +27,9 @@ class VocabularyWatch final {
   DraftVocabulary choose(int64_t size) const { return counts_.most_frequent(size); }
   // Of the response tokens of the last records since the restart, those outside the vocabulary.
   double outside_share() const;
-  // A vocabulary of the same size, where too many tokens are outside and it would leave out at most
-  // three quarters of them: there are traffics that no vocabulary of a size covers.
-  std::optional<DraftVocabulary> better_than(const DraftVocabulary& current);
+  // A vocabulary of `size`, where too many tokens are outside the current one and it would leave
+  // out at most three quarters of them: there are traffics that no vocabulary of a size covers.
+  std::optional<DraftVocabulary> better_than(const DraftVocabulary& current, int64_t size);
 
  private:
   struct Tally {

@@ -35,11 +35,11 @@ TEST(VocabularyWatch, FollowsTheTraffic) {
   watch.restart();
   for (int i = 0; i < VocabularyWatch::kLeastRecords - 1; ++i) {
     add(watch, {4, 1, 80}, &current);
-    EXPECT_FALSE(watch.better_than(current));
+    EXPECT_FALSE(watch.better_than(current, current.size()));
   }
   EXPECT_NEAR(watch.outside_share(), 1.0 / 3, 1e-9);
   add(watch, {4, 1, 80}, &current);
-  const std::optional<DraftVocabulary> next = watch.better_than(current);
+  const std::optional<DraftVocabulary> next = watch.better_than(current, current.size());
   ASSERT_TRUE(next);
   // Of those that never came, what the head has stays.
   EXPECT_EQ(next->token_of(), (Tokens{1, 2, 4, 80}));
@@ -54,17 +54,28 @@ TEST(VocabularyWatch, LeavesAloneWhatFits) {
   tokens[0] = tokens[1] = 80;  // 2 %
   for (int i = 0; i < 400; ++i) add(watch, tokens, &current);
   EXPECT_NEAR(watch.outside_share(), 0.02, 1e-9);
-  EXPECT_FALSE(watch.better_than(current));
+  EXPECT_FALSE(watch.better_than(current, current.size()));
   tokens[2] = 80;
   for (int i = 0; i < 400; ++i) add(watch, tokens, &current);
-  EXPECT_TRUE(watch.better_than(current));
+  EXPECT_TRUE(watch.better_than(current, current.size()));
 }
 
 TEST(VocabularyWatch, DoesNotChaseWhatNoVocabularyCovers) {
   VocabularyWatch watch(kVocabSize);
   const DraftVocabulary current({1, 2}, kVocabSize);
   for (int i = 0; i < 300; ++i) add(watch, {1, 2, 3, 4, 5, 6, 3}, &current);
-  EXPECT_FALSE(watch.better_than(current));
+  EXPECT_FALSE(watch.better_than(current, current.size()));
+}
+
+TEST(VocabularyWatch, TakesAnotherSize) {
+  VocabularyWatch watch(kVocabSize);
+  const DraftVocabulary current({1, 2}, kVocabSize);
+  for (int i = 0; i < VocabularyWatch::kLeastRecords; ++i) {
+    add(watch, {1, 2, 3, 4, 5, 6, 3}, &current);
+  }
+  const std::optional<DraftVocabulary> next = watch.better_than(current, 4);
+  ASSERT_TRUE(next);
+  EXPECT_EQ(next->token_of(), (Tokens{1, 2, 3, 4}));
 }
 
 TEST(VocabularyWatch, ForgetsOldTraffic) {
@@ -74,9 +85,9 @@ TEST(VocabularyWatch, ForgetsOldTraffic) {
   for (int i = 0; i < VocabularyWatch::kWindow; ++i) add(watch, {2, 2}, &current);
   EXPECT_EQ(watch.outside_share(), 1.0);  // of a window
   // By then 7 against 8: not worth it yet.
-  EXPECT_FALSE(watch.better_than(current));
+  EXPECT_FALSE(watch.better_than(current, current.size()));
   for (int i = 0; i < VocabularyWatch::kWindow; ++i) add(watch, {2, 2}, &current);
-  const std::optional<DraftVocabulary> next = watch.better_than(current);
+  const std::optional<DraftVocabulary> next = watch.better_than(current, current.size());
   ASSERT_TRUE(next);
   EXPECT_EQ(next->token_of(), (Tokens{2}));
 }

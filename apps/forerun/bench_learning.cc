@@ -234,7 +234,11 @@ class LearningBench final {
       learn.first_head = options_.static_head;
     }
     TraceOptions trace = options_.trace;
-    if (!trace.folder.empty()) trace.folder += "/" + mode;
+    if (!trace.folder.empty()) {
+      fs::create_directories(trace.folder, ignored);
+      trace.folder += "/bench-learning-" + mode;
+      fs::remove_all(trace.folder, ignored);
+    }
     return learn_to_draft(learn, trace, options_.model, speculation, loaded_, engine);
   }
 

@@ -462,6 +462,10 @@ void HeadKeeper::go_on_from_current() {
   if (current_.version != 0) actions_.go_on_from(store_.head_folder(current_.version));
 }
 
+void HeadKeeper::training_began_anew() {
+  go_on_from_current();
+}
+
 Status HeadKeeper::activate(int64_t version, const char* why) {
   Result<Loaded> loaded = load(version);
   if (!loaded.ok()) return loaded.error();

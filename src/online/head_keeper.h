@@ -69,6 +69,8 @@ class HeadKeeper final {
   Status activate(int64_t version, const char* why);
   // The one that the current head was trained from.
   Status roll_back(const char* why);
+  // A trainer has begun with nothing of its own: it goes on from the head that drafts, if one does.
+  void training_began_anew();
   // Another process may have changed which one is current.
   void follow_store();
 

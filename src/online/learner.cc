@@ -386,6 +386,9 @@ void Learner::hear(const Json& told) {
   try {
     const std::string event = told.value("event", "");
     if (event == "step") return hear_step(told);
+    if (event == "ready" && !told.value("resumed", true) && begin_from_.empty()) {
+      return keeper_->training_began_anew();
+    }
     if (event == "begun" && told.value("head", "") == begin_from_) return begin_from_.clear();
     if (event == "candidate") {
       return keeper_->offer({.folder = told.at("folder").get<std::string>(),

@@ -199,6 +199,33 @@ TEST_F(Loop, StartsATrainerAnewThatEnds) {
   EXPECT_TRUE(comes([&] { return learner_->status().starved == Starved::kLearning; }));
 }
 
+// A head that somebody has brought is what training goes on from, where a trainer has nothing yet.
+TEST_F(Loop, TrainsOnFromTheHeadThatDrafts) {
+  start("");
+  Result<HeadStore> store = HeadStore::open(folder_.file("store"), learner_->store().weights());
+  ASSERT_TRUE(store->import_head(make_head("head")).ok());
+  ASSERT_TRUE(store->activate(1).ok());
+  for (const std::string resumed : {"true", "false"}) {
+    learner_->end();
+    engine_.reset();
+    learner_.reset();
+    const std::string heard = folder_.file("heard-" + resumed);
+    start("echo '{\"event\": \"ready\", \"step\": 0, \"resumed\": " + resumed + "}'\n" +
+          "echo '{\"event\": \"error\", \"error\": \"after " + resumed + "\"}'\n" +
+          "read line; echo \"$line\" > " + heard + "\n" + kListens);
+    // What is told comes in its order.
+    ASSERT_TRUE(comes([&] {
+      const std::vector<Json> errors = of_kind("error");
+      return !errors.empty() && errors.back().at("error") == "after " + resumed;
+    }));
+    learner_->set_enabled(false);
+    ASSERT_TRUE(comes([&] { return read_json_file(heard).ok(); }));
+    const Json line = *read_json_file(heard);
+    const std::string head = resumed == "false" ? learner_->store().head_folder(1) : "none";
+    EXPECT_EQ(line.value("head", "none"), head) << line;
+  }
+}
+
 TEST_F(Loop, SaysWhereThereIsNoTrainer) {
   start("exit 0\n");
   fs::remove(folder_.file("trainer.sh"));
