@@ -161,7 +161,7 @@ void add_training_options(CLI::App& app, TrainingOptions& training, Command& com
   add_number(app, "--warmup", training.adam.warmup_steps, "Steps to the full rate",
              CLI::NonNegativeNumber);
   add_number(app, "--averaged-steps", training.adam.averaged_steps,
-             "Most updates that a head's parameters are averaged over; 1: none", kFew);
+             "Most updates that parameters are averaged over; 1: none", kFew);
   const std::map<std::string, LossKind> kinds = {
       {"kl", LossKind::kKl}, {"rkl", LossKind::kReverseKl}, {"lk", LossKind::kAcceptance}};
   app.add_option("--loss", training.loss.kind,

@@ -452,6 +452,7 @@ std::vector<double> HeadKeeper::rates_of_late() const {
     if (header.is_constrained == 0) rates[header.conversation] = right_share(firsts[i]);
   }
   std::vector<double> values;
+  values.reserve(rates.size());
   for (const auto& [conversation, rate] : rates) values.push_back(rate);
   return values;
 }
