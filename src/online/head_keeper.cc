@@ -44,6 +44,19 @@ double right_share(std::span<const FirstDraft> firsts) {
   return drafted == 0 ? -1.0 : static_cast<double>(right) / static_cast<double>(drafted);
 }
 
+// Shares of first drafts that were right, by conversation: those are independent of each other, and
+// what is of one counts once.
+using Rates = std::map<uint64_t, double>;
+Rates rates_of(std::span<const TraceRecord> records,
+               const std::vector<std::vector<FirstDraft>>& firsts) {
+  Rates rates;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const TraceHeader& header = records[i].header;
+    if (header.is_constrained == 0) rates[header.conversation] = right_share(firsts[i]);
+  }
+  return rates;
+}
+
 bool is_of_kind(const Json& event, const char* key, const char* value) {
   const auto found = event.find(key);
   return found != event.end() && found->is_string() && *found == value;
@@ -182,7 +195,7 @@ void HeadKeeper::look_at(const KeptRecords& batch) {
   keep(batch);
   const std::vector<TraceRecord> views = views_of(batch);
   const int64_t version = current_.version;
-  if (current_.head != nullptr) look_at_firsts(batch, views);
+  if (current_.head != nullptr) look_at_firsts(views);
   if (current_.version != version) return;
   const bool is_asked = trial_ || watch_ || num_batches_ % kLookEvery == 0;
   const std::vector<AnswerScore> scores =
@@ -217,23 +230,19 @@ std::vector<AnswerScore> HeadKeeper::score_current(std::span<const TraceRecord> 
   return scores;
 }
 
-void HeadKeeper::look_at_firsts(const KeptRecords& batch, std::span<const TraceRecord> views) {
+void HeadKeeper::look_at_firsts(std::span<const TraceRecord> views) {
   const auto of_head = current_.head->score_firsts(views);
   const bool has_other = reference_.head != nullptr && reference_.version != current_.version;
   const auto of_reference = has_other ? reference_.head->score_firsts(views) : of_head;
-  // Conversations are independent of each other; what is of one counts once.
-  std::map<uint64_t, std::pair<double, double>> rates;
-  for (size_t i = 0; i < batch.size(); ++i) {
-    const TraceHeader& header = batch[i]->view.header;
-    agreement_.add(batch[i]->view, current_.version, of_head[i]);
-    if (header.is_constrained != 0) continue;
-    rates[header.conversation] = {right_share(of_head[i]), right_share(of_reference[i])};
+  for (size_t i = 0; i < views.size(); ++i) {
+    agreement_.add(views[i], current_.version, of_head[i]);
   }
   const int64_t version = current_.version;
   check_agreement();
   if (current_.version != version) return;
-  for (const auto& [conversation, rate] : rates) {
-    const auto found = change_point_.observe(rate.first, rate.second);
+  const Rates rates = rates_of(views, of_reference);
+  for (const auto& [conversation, rate] : rates_of(views, of_head)) {
+    const auto found = change_point_.observe(rate, rates.at(conversation));
     if (found) return alarm(*found);
   }
 }
@@ -429,8 +438,6 @@ void HeadKeeper::make_current(Loaded next, const char* why) {
   if (next.head != nullptr) resident_.push_front(next);
   if (resident_.size() > kMostResident) resident_.pop_back();
   current_ = std::move(next);
-  // A change of traffic soon after a swap is one against what came before it.
-  change_point_.head_swapped(rates_of_late());
   if (reference_.head == nullptr) reference_ = current_;
   const Result<HeadEntry> entry = store_.entry(current_.version);
   vocabulary_ = entry.ok() ? entry->vocabulary : 0;
@@ -439,18 +446,16 @@ void HeadKeeper::make_current(Loaded next, const char* why) {
   actions_.draft(current_.version, current_.head);
   tell(
       {{"kind", "activated"}, {"version", current_.version}, {"previous", previous}, {"why", why}});
+  // A change of traffic soon after a swap is one against what came before it. Who is swapped in
+  // does not wait for that to be computed.
+  change_point_.head_swapped(rates_of_late());
 }
 
 // What the current head's first drafts come to, by conversation.
 std::vector<double> HeadKeeper::rates_of_late() const {
   if (current_.head == nullptr) return {};
-  const KeptRecords records(recent_.begin(), recent_.end());
-  const auto firsts = current_.head->score_firsts(views_of(records));
-  std::map<uint64_t, double> rates;
-  for (size_t i = 0; i < records.size(); ++i) {
-    const TraceHeader& header = records[i]->view.header;
-    if (header.is_constrained == 0) rates[header.conversation] = right_share(firsts[i]);
-  }
+  const std::vector<TraceRecord> views = views_of(KeptRecords(recent_.begin(), recent_.end()));
+  const Rates rates = rates_of(views, current_.head->score_firsts(views));
   std::vector<double> values;
   values.reserve(rates.size());
   for (const auto& [conversation, rate] : rates) values.push_back(rate);
@@ -461,10 +466,6 @@ std::vector<double> HeadKeeper::rates_of_late() const {
 void HeadKeeper::go_on_from_current() {
   drop_candidates();
   if (current_.version != 0) actions_.go_on_from(store_.head_folder(current_.version));
-}
-
-void HeadKeeper::training_began_anew() {
-  go_on_from_current();
 }
 
 Status HeadKeeper::activate(int64_t version, const char* why) {

@@ -69,8 +69,8 @@ class HeadKeeper final {
   Status activate(int64_t version, const char* why);
   // The one that the current head was trained from.
   Status roll_back(const char* why);
-  // A trainer has begun with nothing of its own: it goes on from the head that drafts, if one does.
-  void training_began_anew();
+  // Training goes on from the head that drafts, if one does; what was trained from another is gone.
+  void go_on_from_current();
   // Another process may have changed which one is current.
   void follow_store();
 
@@ -97,7 +97,7 @@ class HeadKeeper final {
   int64_t conversation_began(uint64_t conversation);
   void keep(const KeptRecords& batch);
   void look_at(const KeptRecords& batch);
-  void look_at_firsts(const KeptRecords& batch, std::span<const TraceRecord> views);
+  void look_at_firsts(std::span<const TraceRecord> views);
   void check_agreement();
   std::vector<AnswerScore> score_current(std::span<const TraceRecord> views);
   // A candidate.
@@ -118,7 +118,6 @@ class HeadKeeper final {
   Result<Loaded> load(int64_t version);
   void make_current(Loaded next, const char* why);
   std::vector<double> rates_of_late() const;
-  void go_on_from_current();
 
   HeadStore& store_;
   HeadLoader& loader_;

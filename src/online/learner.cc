@@ -387,7 +387,7 @@ void Learner::hear(const Json& told) {
     const std::string event = told.value("event", "");
     if (event == "step") return hear_step(told);
     if (event == "ready" && !told.value("resumed", true) && begin_from_.empty()) {
-      return keeper_->training_began_anew();
+      return keeper_->go_on_from_current();
     }
     if (event == "begun" && told.value("head", "") == begin_from_) return begin_from_.clear();
     if (event == "candidate") {
