@@ -59,8 +59,8 @@ std::optional<int64_t> step_of(const std::string& name) {
   return step;
 }
 
-// Those that nobody has moved away, but for the newest.
-void remove_old_candidates(const std::string& folder) {
+// Those that nobody has moved away, but for the newest `kept`.
+void remove_old_candidates(const std::string& folder, size_t kept) {
   std::error_code ignored;
   std::vector<std::pair<int64_t, std::filesystem::path>> found;
   for (std::filesystem::directory_iterator it(folder, ignored), end; it != end;
@@ -69,7 +69,7 @@ void remove_old_candidates(const std::string& folder) {
     if (const auto step = step_of(name)) found.emplace_back(*step, it->path());
   }
   std::ranges::sort(found, std::ranges::greater());
-  for (size_t i = kCandidatesKept; i < found.size(); ++i) {
+  for (size_t i = kept; i < found.size(); ++i) {
     std::filesystem::remove_all(found[i].second, ignored);
   }
 }
@@ -111,14 +111,15 @@ Result<LiveTraining> LiveTraining::begin(const LiveOptions& options, const Learn
 }
 
 Status LiveTraining::restore() {
-  const bool is_resumed = std::filesystem::exists(state_path(options_));
-  if (is_resumed || !options_.init.empty()) {
-    Result<TrainingState> state = is_resumed ? load_state(state_path(options_), target_,
-                                                          options_.adam, options_.freeze_output)
-                                             : begin_from_head(options_.init, target_, options_);
-    if (!state.ok()) return state.error();
-    progress_ = state->progress;
-    trainer_.emplace(*std::move(state), target_);
+  const bool is_resumed = resume();
+  if (!is_resumed) {
+    // Steps are counted anew: a candidate left there would pass for a newer one.
+    remove_old_candidates(options_.out, 0);
+    if (!options_.init.empty()) {
+      Result<TrainingState> state = begin_from_head(options_.init, target_, options_);
+      if (!state.ok()) return state.error();
+      trainer_.emplace(*std::move(state), target_);
+    }
   }
   sink_({{"event", "ready"},
          {"step", step()},
@@ -126,6 +127,24 @@ Status LiveTraining::restore() {
          {"dtype", options_.loss.bf16_products ? "bf16" : "f32"}});
   if (trainer_ && !is_resumed) note_vocabulary(nullptr);
   return {};
+}
+
+// A state that is damaged, or of an earlier build, would end every trainer that is started: it is
+// set aside, and training begins without it.
+bool LiveTraining::resume() {
+  const std::string path = state_path(options_);
+  if (!std::filesystem::exists(path)) return false;
+  Result<TrainingState> state = load_state(path, target_, options_.adam, options_.freeze_output);
+  if (state.ok()) {
+    progress_ = state->progress;
+    trainer_.emplace(*std::move(state), target_);
+    return true;
+  }
+  const std::string aside = path + ".unusable";
+  tell_error({state.error().message + "; it lies as " + aside + " now, and training begins anew"});
+  std::error_code ignored;  // the next state takes its place in any case
+  std::filesystem::rename(path, aside, ignored);
+  return false;
 }
 
 void LiveTraining::take(std::span<const uint8_t> bytes) {
@@ -314,7 +333,7 @@ void LiveTraining::put_out_candidate() {
     status = publish_head(folder, trainer_->state.averaged(), trainer_->state.vocabulary, target_);
   }
   if (!status.ok()) return tell_error(status.error());
-  remove_old_candidates(options_.out);
+  remove_old_candidates(options_.out, kCandidatesKept);
   sink_({{"event", "candidate"},
          {"folder", folder},
          {"step", step()},

@@ -48,11 +48,10 @@ struct LiveOptions : TrainingOptions {
 //
 //   ready       step, resumed: whether from a saved state, dtype: of products, f32 or bf16
 //   vocabulary  the head has another: generation, kept, new (tokens), outside_share (of the
-//   response
-//               tokens since the last change, at most of 250 records, those outside the old one)
+//               response tokens since the last change, at most of 250 records, those outside the
+//               old one)
 //   step        at most once a second and before a candidate, of the steps since the last line:
-//   loss,
-//               branch_loss and branch_rows (only with `discard`, where there were any),
+//               loss, branch_loss and branch_rows (only with `discard`, where there were any),
 //               accuracies, acceptance_length, seconds (a step's); idle_seconds (since then); and
 //               altogether: step, trained_tokens, records (taken from the source, of all runs),
 //               skipped (batches, of all runs), refused, held_out (records, of this run); buffered
@@ -65,7 +64,8 @@ class LiveTraining final {
   using Sink = std::function<void(const Json&)>;
   using Clock = std::function<double()>;  // seconds
 
-  // Goes on from the state in the folder, if there is one, or else from `init`. Borrows the target.
+  // Goes on from the state in the folder, if there is one that fits, or else from `init`. Borrows
+  // the target.
   static Result<LiveTraining> begin(const LiveOptions& options, const LearningTarget& target,
                                     Sink sink, Clock clock);
 
@@ -86,6 +86,7 @@ class LiveTraining final {
   struct Chosen;
 
   Status restore();
+  bool resume();
   void begin_from(const std::string& folder);
   void use_threads(const Json& command);
   bool begin_new();

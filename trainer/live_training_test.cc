@@ -513,6 +513,25 @@ TEST_F(LiveTrainingTest, BeginsWithAHeadThatIsThere) {
   EXPECT_FALSE(LiveTraining::begin(options, target, [](const Json&) {}, [] { return 0.0; }).ok());
 }
 
+TEST_F(LiveTrainingTest, SetsAsideAStateThatDoesNotFit) {
+  begin();
+  push(56);
+  work();
+  const fs::path left = told("candidate").at(0)["folder"].get<std::string>();
+  fs::resize_file(options.out + "/state", 100);  // nobody's, damaged
+  begin();
+  EXPECT_EQ(told("error").size(), 1u);
+  EXPECT_EQ(told("ready").at(0)["resumed"], false);
+  EXPECT_EQ(told("ready").at(0)["step"], 0);
+  EXPECT_EQ(fs::file_size(options.out + "/state.unusable"), 100u);
+  EXPECT_FALSE(fs::exists(left));
+  push(56);
+  work();
+  ASSERT_TRUE(training->finish().ok());
+  begin();
+  EXPECT_EQ(told("ready").at(0)["resumed"], true);
+}
+
 TEST_F(LiveTrainingTest, PassesOverWhatIsNotFinite) {
   begin();
   const std::vector<uint8_t> broken = make_broken();
