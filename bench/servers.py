@@ -17,6 +17,7 @@ from rounds import FORERUN, ROOT, output
 
 LOAD_CLIENT = ROOT / "build/release/bench/load_client"
 SECONDS = 60
+REQUEST_SECONDS = 300
 # Words that are one token each, in most vocabularies of English.
 WORDS = """the of and to in is that for it as was with be by on not he his but at are this have from
 or had an they which one you were her all she there would their we him been has when who will more no
@@ -104,6 +105,14 @@ def llama_server(file, parallel, tokens_each, threads, prefix=()):
                     "PORT", "--parallel", parallel, "--ctx-size", parallel * tokens_each, "--cont-batching",
                     "--flash-attn", "on", "--threads", threads, "--threads-batch", threads, "--no-ui",
                     "--log-disable"])
+
+
+def call(url, body=None):
+    """What is answered to a POST of `body`, or a GET where there is none."""
+    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(),
+                                     {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:
+        return json.load(answer)
 
 
 def words(draw, count):

@@ -141,9 +141,10 @@ bool LiveTraining::resume() {
     return true;
   }
   const std::string aside = path + ".unusable";
-  tell_error({state.error().message + "; it lies as " + aside + " now, and training begins anew"});
-  std::error_code ignored;  // the next state takes its place in any case
-  std::filesystem::rename(path, aside, ignored);
+  std::error_code fault;  // the next state takes its place in any case
+  std::filesystem::rename(path, aside, fault);
+  const std::string place = fault ? "" : "; it lies as " + aside + " now";
+  tell_error({state.error().message + place + ", and training begins anew"});
   return false;
 }
 
