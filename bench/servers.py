@@ -6,8 +6,10 @@ import os
 import pathlib
 import random
 import re
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -15,6 +17,8 @@ import urllib.request
 
 from rounds import FORERUN, ROOT, output
 
+# What is asked to end unwinds, so that its servers end with it.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 LOAD_CLIENT = ROOT / "build/release/bench/load_client"
 SECONDS = 60
 REQUEST_SECONDS = 300
