@@ -37,6 +37,7 @@ class LiveTrainingTest : public testing::Test {
     options.draft_vocab = TraceFolder::kVocabSize;
     options.vocab_records = 8;
     options.loss.steps = 3;
+    options.batch = 8;
     options.adam = {.learning_rate = 3e-3, .warmup_steps = 10};
   }
   void begin() {

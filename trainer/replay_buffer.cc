@@ -6,6 +6,16 @@
 #include <utility>
 
 namespace forerun {
+namespace {
+
+// Up or down, so that the mean is the number.
+int64_t rounded_by_chance(double number, std::mt19937_64& random) {
+  const double whole = std::floor(number);
+  const double chance = static_cast<double>(random() >> 11) * 0x1.0p-53;
+  return static_cast<int64_t>(whole) + (chance < number - whole ? 1 : 0);
+}
+
+}  // namespace
 
 ReplayBuffer::ReplayBuffer(int64_t most_fresh, int64_t most_bytes, uint64_t seed,
                            double recent_share)
@@ -60,7 +70,7 @@ ReplayBuffer::Sampled ReplayBuffer::pop_least() {
 std::vector<BufferedRecord> ReplayBuffer::draw(int64_t count, uint64_t number) const {
   std::seed_seq seeds = {seed_, seed_ >> 32, number, number >> 32};
   std::mt19937_64 random(seeds);
-  const int64_t recent = std::lround(static_cast<double>(count) * recent_share_);
+  const int64_t recent = rounded_by_chance(static_cast<double>(count) * recent_share_, random);
   const int64_t of_sample =
       std::min(count - std::min(recent, std::ssize(recent_)), std::ssize(sample_));
   std::vector<BufferedRecord> records;  // examples are shared, not copied

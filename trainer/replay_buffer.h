@@ -36,8 +36,8 @@ class ReplayBuffer final {
   std::vector<BufferedRecord> take_fresh(int64_t count);
   // The newest of those that are kept; an older one may be dropped for it.
   void keep(BufferedRecord record);
-  // Different ones of those kept, which stay there: recent ones to their share, as far as there are
-  // as many of either; the same for the same `number`.
+  // Different ones of those kept, which stay there: recent ones to their share (in the mean, where
+  // it is no whole number), as far as there are as many of either; the same for the same `number`.
   std::vector<BufferedRecord> draw(int64_t count, uint64_t number) const;
   // Keeps one no longer.
   void forget(int64_t ordinal);

@@ -123,6 +123,21 @@ TEST(ReplayBuffer, HalfOfWhatIsDrawnIsRecent) {
   EXPECT_EQ(recent_of(drawn, 600), 1);
 }
 
+TEST(ReplayBuffer, HalfIsRecentInTheMeanWhereFewAreDrawn) {
+  ReplayBuffer buffer(1, 1 << 20, 1);
+  for (int64_t i = 1; i <= 600; ++i) buffer.keep(make_buffered(i));
+  for (const int64_t count : {1, 3}) {
+    int64_t recent = 0;
+    for (uint64_t number = 0; number < 400; ++number) {
+      const Ordinals drawn = ordinals(buffer.draw(count, number));
+      ASSERT_EQ(std::ssize(drawn), count);
+      recent += std::ranges::count_if(
+          drawn, [](int64_t ordinal) { return ordinal > 600 - ReplayBuffer::kMostRecent; });
+    }
+    EXPECT_NEAR(static_cast<double>(recent) / 400.0, 0.5 * static_cast<double>(count), 0.1);
+  }
+}
+
 // Long records are recent for as long only as they leave older ones room.
 TEST(ReplayBuffer, RecentOnesTakeHalfOfTheBytes) {
   ReplayBuffer buffer(1, 8000, 1);

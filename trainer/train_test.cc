@@ -25,6 +25,7 @@ class Train : public testing::Test {
     options.draft_vocab = TraceFolder::kVocabSize;
     options.report_every = 1;
     options.loss.steps = 3;
+    options.batch = 8;
     traces.write_records(traces.make_records(24));
   }
   Result<TrainResult> run() {

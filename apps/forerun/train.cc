@@ -34,7 +34,7 @@ std::vector<TrainerOption> trainer_options() {
       {"--steps", "N", "0", "Most updates, resumed ones included; 0: what the epochs give"},
       {"--epochs", "N", "1", "Passes over the records"},
       {"--init", "DIR", "", "Folder of an EAGLE-3 head to begin with"},
-      {"--batch", "N", "8", "Records in a step"},
+      {"--batch", "N", "2", "Records in a step"},
       {"--window", "N", "512", "Positions of a record, the newest"},
       {"--unroll", "N", "5", "Steps that the head is unrolled"},
       {"--lr", "N", "0.001", "Learning rate"},
