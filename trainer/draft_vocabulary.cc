@@ -18,14 +18,20 @@ at::Tensor DraftVocabulary::rows_of(const at::Tensor& matrix) const {
 }
 
 void TokenCounts::add(const TraceRecord& record) {
-  for (const int32_t token :
-       record.tokens.subspan(static_cast<size_t>(record.header.prompt_tokens))) {
-    counts_[static_cast<size_t>(token)] += 1.0;
+  const auto num_prompt_tokens = static_cast<size_t>(record.header.prompt_tokens);
+  for (const int32_t token : record.tokens.first(num_prompt_tokens)) {
+    counts_[static_cast<size_t>(token)].in_prompts += 1.0;
+  }
+  for (const int32_t token : record.tokens.subspan(num_prompt_tokens)) {
+    counts_[static_cast<size_t>(token)].in_responses += 1.0;
   }
 }
 
 void TokenCounts::halve() {
-  for (double& count : counts_) count /= 2.0;
+  for (Count& count : counts_) {
+    count.in_responses /= 2.0;
+    count.in_prompts /= 2.0;
+  }
 }
 
 DraftVocabulary TokenCounts::most_frequent(int64_t size, const DraftVocabulary* current) const {
@@ -44,8 +50,10 @@ double TokenCounts::outside_share(const DraftVocabulary& vocabulary) const {
   double all = 0.0;
   double outside = 0.0;
   for (size_t token = 0; token < counts_.size(); ++token) {
-    all += counts_[token];
-    if (vocabulary.draft_id(static_cast<int64_t>(token)) < 0) outside += counts_[token];
+    all += counts_[token].in_responses;
+    if (vocabulary.draft_id(static_cast<int64_t>(token)) < 0) {
+      outside += counts_[token].in_responses;
+    }
   }
   return all > 0.0 ? outside / all : 0.0;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -28,21 +29,28 @@ class DraftVocabulary final {
   std::vector<int32_t> draft_of_;  // [vocab_size]
 };
 
-// Counts response tokens to find the vocabulary that covers most of them.
+// Counts response tokens to find the vocabulary that covers most of them. What prompts say comes in
+// later responses sooner than other tokens that no response had.
 class TokenCounts final {
  public:
-  explicit TokenCounts(int64_t vocab_size) : counts_(static_cast<size_t>(vocab_size), 0.0) {}
+  explicit TokenCounts(int64_t vocab_size) : counts_(static_cast<size_t>(vocab_size)) {}
   // Tokens are below `vocab_size`.
   void add(const TraceRecord& record);
   // What was counted weighs half of what will be.
   void halve();
-  // The `size` most frequent tokens; of equals those of `current` first, then the lowest ids.
+  // The `size` tokens that are most frequent in responses; of equals those in prompts, then those of
+  // `current`, then the lowest ids.
   DraftVocabulary most_frequent(int64_t size, const DraftVocabulary* current = nullptr) const;
-  // Of what was counted, the share that `vocabulary` leaves out.
+  // Of the response tokens counted, the share that `vocabulary` leaves out.
   double outside_share(const DraftVocabulary& vocabulary) const;
 
  private:
-  std::vector<double> counts_;
+  struct Count {
+    double in_responses = 0.0;
+    double in_prompts = 0.0;
+    auto operator<=>(const Count&) const = default;
+  };
+  std::vector<Count> counts_;
 };
 
 }  // namespace forerun
