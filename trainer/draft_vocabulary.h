@@ -38,8 +38,8 @@ class TokenCounts final {
   void add(const TraceRecord& record);
   // What was counted weighs half of what will be.
   void halve();
-  // The `size` tokens that are most frequent in responses; of equals those in prompts, then those of
-  // `current`, then the lowest ids.
+  // The `size` tokens that are most frequent in responses; of equals those in prompts, then those
+  // of `current`, then the lowest ids.
   DraftVocabulary most_frequent(int64_t size, const DraftVocabulary* current = nullptr) const;
   // Of the response tokens counted, the share that `vocabulary` leaves out.
   double outside_share(const DraftVocabulary& vocabulary) const;
