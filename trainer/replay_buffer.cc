@@ -11,8 +11,8 @@ namespace {
 // Up or down, so that the mean is the number.
 int64_t rounded_by_chance(double number, std::mt19937_64& random) {
   const double whole = std::floor(number);
-  const double chance = static_cast<double>(random() >> 11) * 0x1.0p-53;
-  return static_cast<int64_t>(whole) + (chance < number - whole ? 1 : 0);
+  return static_cast<int64_t>(whole) +
+         (std::bernoulli_distribution(number - whole)(random) ? 1 : 0);
 }
 
 }  // namespace
