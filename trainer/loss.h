@@ -44,7 +44,7 @@ struct TargetMatrices {
 
 struct LossOptions {
   LossKind kind = LossKind::kKl;
-  int steps = 5;       // unrolled
+  int steps = 3;       // unrolled
   double decay = 0.8;  // of the weight of a step against the one before
   // What a token drafted in vain counts, against one of the sequence; 0: branches are not looked
   // at.

@@ -36,7 +36,7 @@ std::vector<TrainerOption> trainer_options() {
       {"--init", "DIR", "", "Folder of an EAGLE-3 head to begin with"},
       {"--batch", "N", "2", "Records in a step"},
       {"--window", "N", "512", "Positions of a record, the newest"},
-      {"--unroll", "N", "5", "Steps that the head is unrolled"},
+      {"--unroll", "N", "3", "Steps that the head is unrolled"},
       {"--lr", "N", "0.001", "Learning rate"},
       {"--warmup", "N", "20", "Steps to the full rate"},
       {"--averaged-steps", "N", "100", "Most updates that parameters are averaged over; 1: none"},
