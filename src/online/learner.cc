@@ -296,6 +296,8 @@ void Learner::loop() {
     }
     if (!busy) std::this_thread::sleep_for(kPause);
   }
+  // Whoever recorded to keep it keeps the last answers, too.
+  while (options_.spill && take_record()) continue;
 }
 
 bool Learner::take_record() {
