@@ -2,6 +2,7 @@
 in a file so that an interrupted run goes on where it was, and medians over them."""
 
 import json
+import os
 import pathlib
 import re
 import statistics
@@ -9,7 +10,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FORERUN = ROOT / "build/release/apps/forerun/forerun"
+# FORERUN in the environment names another build's.
+FORERUN = pathlib.Path(os.environ.get("FORERUN", ROOT / "build/release/apps/forerun/forerun"))
 RESULTS = ROOT / "bench/results"
 
 

@@ -19,6 +19,7 @@
 #include "loaded_model.h"
 #include "machine.h"
 #include "model_options.h"
+#include "online/replayed_head.h"
 #include "prompt.h"
 #include "speculation_options.h"
 #include "speculation_prompts.h"
@@ -37,8 +38,8 @@ struct LearningBenchOptions {
   std::vector<std::string> modes = {"none", "scratch"};
   std::string static_head;
   std::string speculation = "head";
-  int64_t requests = 1000;  // of a segment
-  int visits = 2;           // of each stream, when they alternate
+  std::vector<int64_t> requests = {1000};  // of a segment, of all or of each
+  int visits = 2;                          // of each stream, when they alternate
   int64_t tokens = 200;
   float temperature = 0.0f;
   int threads = 0;
@@ -65,13 +66,18 @@ Result<std::vector<Stream>> read_streams(const std::vector<std::string>& paths) 
   return streams;
 }
 
+int64_t requests_of(const LearningBenchOptions& options, size_t stream) {
+  return options.requests[options.requests.size() == 1 ? 0 : stream];
+}
+
 // Which stream each request is of.
 std::vector<int> schedule(const LearningBenchOptions& options, int num_streams) {
   std::vector<int> order;
   const int visits = options.schedule == "alternate" ? options.visits : 1;
   for (int visit = 0; visit < visits; ++visit) {
     for (int stream = 0; stream < num_streams; ++stream) {
-      order.insert(order.end(), static_cast<size_t>(options.requests), stream);
+      const int64_t requests = requests_of(options, static_cast<size_t>(stream));
+      order.insert(order.end(), static_cast<size_t>(requests), stream);
     }
   }
   if (options.schedule != "mixed") return order;
@@ -157,7 +163,8 @@ class LearningBench final {
     Json asked = {{"model", loaded_.model->descriptor().name},
                   {"streams", names_},
                   {"schedule", options_.schedule},
-                  {"requests", options_.requests},
+                  {"requests", options_.requests.size() == 1 ? Json(options_.requests.front())
+                                                             : Json(options_.requests)},
                   {"visits", options_.visits},
                   {"tokens", options_.tokens},
                   {"speculation", options_.speculation},
@@ -267,9 +274,26 @@ class LearningBench final {
     };
     Status status = run_learning(engine, learner, requests_, options_.run, notes);
     if (!status.ok()) return status;
+    if (learner != nullptr) found["cost"] = cost_of_rounds(learner->decoding_cost());
     found["done"] = true;
     save();
     return {};
+  }
+
+  // Seconds of steps that verify no draft, one, two and so on, behind as many positions as an
+  // answer has in the mean, and what drafting takes against what a head's size makes of the first.
+  Json cost_of_rounds(const DecodingCost& cost) const {
+    int64_t keys = 0;
+    for (const StreamRequest& one : requests_) {
+      keys += std::ssize(one.request.prompt) + options_.tokens;
+    }
+    Json steps = Json::array();
+    for (int draft = 0; draft <= ReplayedHead::kMostDepth; ++draft) {
+      StepWork work;
+      work.add_sequence(draft + 1, keys / std::ssize(requests_));
+      steps.push_back(cost.step.timed(work));
+    }
+    return {{"steps", std::move(steps)}, {"drafting", cost.drafting}};
   }
 
   void tell(const std::string& mode, const LearningWindow& window) const {
@@ -293,6 +317,9 @@ class LearningBench final {
 
 int bench_learning(const LearningBenchOptions& options) {
   if (options.learn.folder.empty()) return failed({"--learn-dir names a folder to work in"});
+  if (options.requests.size() != 1 && options.requests.size() != options.streams.size()) {
+    return failed({"--requests takes one number, or one for each of the --streams"});
+  }
   Result<std::vector<Stream>> streams = read_streams(options.streams);
   if (!streams.ok()) return failed(streams.error());
   LearnOptions learn = options.learn;
@@ -337,7 +364,12 @@ void add_options(CLI::App& command, LearningBenchOptions& options) {
       ->check(CLI::IsMember({"head", "auto"}).description(""))
       ->type_name("KIND")
       ->capture_default_str();
-  add_count(command, "--requests", options.requests, 1, 1'000'000, "Of a segment");
+  command
+      .add_option("--requests", options.requests, "Of a segment; of each stream's, where several")
+      ->check(CLI::Range(1, 1'000'000).description(""))
+      ->delimiter(',')
+      ->type_name("N,…")
+      ->capture_default_str();
   add_count(command, "--visits", options.visits, 1, 100, "Of each stream, when they alternate");
   add_count(command, "--concurrency", options.run.concurrency, 1, 1024, "Requests at a time");
   add_count(command, "--window", options.run.window, 1, 1'000'000, "Requests of a line");

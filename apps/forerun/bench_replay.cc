@@ -98,6 +98,18 @@ Json report(const ReplayScore& score, const ReplayBenchOptions& options, int64_t
           {"seconds", seconds}};
 }
 
+// What is read of it in a step, against what the target reads.
+double head_size(const Eagle3Head& head, const Model& target) {
+  return static_cast<double>(head.weights().file_bytes_per_step) /
+         static_cast<double>(target.weights().file_bytes_per_step);
+}
+
+Json answer_of(uint64_t conversation, const ReplayScore& score, int depth) {
+  const auto accepted = std::span(score.accepted_at).first(static_cast<size_t>(depth));
+  return {conversation, score.tokens, score.rounds,
+          std::vector<int64_t>(accepted.begin(), accepted.end())};
+}
+
 // Tokens of the first drafts at every place, a list a record, as JSON lines.
 class DraftsFile final {
  public:
@@ -150,7 +162,7 @@ int bench_replay(const ReplayBenchOptions& options) {
     for (size_t i = 0; i < scores.size(); ++i) {
       sum.add(scores[i]);
       if (!options.answers) continue;
-      answers.push_back({(*batch)[i].header.conversation, scores[i].tokens, scores[i].rounds});
+      answers.push_back(answer_of((*batch)[i].header.conversation, scores[i], options.depth));
     }
     if (const Status status = drafts.write(replay, *batch); !status.ok()) {
       return failed(status.error());
@@ -163,6 +175,7 @@ int bench_replay(const ReplayBenchOptions& options) {
     return 0;
   }
   found.update({{"model", loaded->model->descriptor().name},
+                {"head_size", head_size(**head, *loaded->model)},
                 {"isa", loaded->kernels->name},
                 {"machine", machine_facts()},
                 {"commit", kCommit}});
@@ -193,8 +206,9 @@ void add_bench_replay(CLI::App& bench, int& exit_code) {
       ->add_option("--drafts", options->drafts,
                    "Also write the first draft at every place, a JSON list a record")
       ->type_name("FILE");
-  command->add_flag("--answers", options->answers,
-                    "With --json: conversation, tokens and rounds of every answer");
+  command->add_flag(
+      "--answers", options->answers,
+      "With --json: of every answer conversation, tokens, rounds, right drafts by place");
   add_threads(*command, options->threads);
   add_json(*command, options->json);
   command->footer(

@@ -76,6 +76,8 @@ class Learner final : public Learning {
 
   // Whether all that was recorded so far has been handed on and looked at; for measurements.
   bool is_idle() const;
+  // What heads are weighed by, as it stands; for measurements.
+  DecodingCost decoding_cost() const;
 
  private:
   // What the engine's thread leaves at the end of a sequence.
@@ -121,7 +123,6 @@ class Learner final : public Learning {
   void let_draft(int64_t version, const std::shared_ptr<ScoredHead>& head);
   void go_on_from(const std::string& folder);
   void tell(const Json& event);
-  DecodingCost decoding_cost() const;
 
   LearnerOptions options_;
   const Model& target_;
