@@ -97,6 +97,15 @@ void add_access(CLI::App& command, ServeOptions& options) {
   command.add_option("--api-key-file", options.api_key_file, "A file with a key on each line")
       ->type_name("FILE")
       ->group(kAccess);
+  add_list(command, "--unrecorded-key", options.server.unrecorded_keys,
+           "Likewise, and nobody records its answers or learns from them")
+      ->type_name("KEY")
+      ->group(kAccess);
+  command
+      .add_option("--unrecorded-key-file", options.unrecorded_key_file,
+                  "A file with such a key on each line")
+      ->type_name("FILE")
+      ->group(kAccess);
   command
       .add_option("--admin-key", options.server.admin_key,
                   "The key for paths that change the server; else any key")
@@ -211,6 +220,20 @@ Status read_keys(const std::string& path, std::vector<std::string>& keys) {
   return {};
 }
 
+// Of the files as well; who is not recorded is let in as all others are.
+Status complete_keys(ServeOptions& options) {
+  ServerOptions& server = options.server;
+  for (const auto& [file, keys] :
+       {std::pair(&options.api_key_file, &server.api_keys),
+        std::pair(&options.unrecorded_key_file, &server.unrecorded_keys)}) {
+    if (file->empty()) continue;
+    if (Status status = read_keys(*file, *keys); !status.ok()) return status;
+  }
+  server.api_keys.insert(server.api_keys.end(), server.unrecorded_keys.begin(),
+                         server.unrecorded_keys.end());
+  return {};
+}
+
 }  // namespace
 
 void add_serve_options(CLI::App& command, ServeOptions& options) {
@@ -231,10 +254,7 @@ Status complete_serve_options(CLI::App& command, ServeOptions& options) {
   if (!options.config.empty()) {
     if (Status status = take_from_file(command, options.config); !status.ok()) return status;
   }
-  if (!options.api_key_file.empty()) {
-    Status status = read_keys(options.api_key_file, options.server.api_keys);
-    if (!status.ok()) return status;
-  }
+  if (Status status = complete_keys(options); !status.ok()) return status;
   if (options.model.empty()) {
     return Error{"there is no model; name one: forerun serve smollm2-135m"};
   }

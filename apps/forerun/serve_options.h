@@ -16,9 +16,10 @@ namespace forerun {
 // What `forerun serve` takes: by flag, FORERUN_<FLAG> or the file of --config.
 struct ServeOptions {
   std::string model;
-  std::string embedding_model;  // empty: none
-  std::string chat_template;    // a file that takes the place of the model's own; empty: none
-  std::string api_key_file;     // a key a line
+  std::string embedding_model;      // empty: none
+  std::string chat_template;        // a file that takes the place of the model's own; empty: none
+  std::string api_key_file;         // a key a line
+  std::string unrecorded_key_file;  // likewise
   std::string config;
   ServerOptions server;
 

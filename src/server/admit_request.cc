@@ -77,6 +77,7 @@ std::variant<const Route*, HttpResponse> admit_request(const Admission& admissio
   }
   request.salt = admission.keys.salt(request.headers);
   request.history_salt = admission.keys.history_salt(request.headers);
+  request.is_recorded = admission.keys.is_recorded(request.headers);
   request.path_parameters = std::move(match.path_parameters);
   return match.route;
 }

@@ -46,6 +46,9 @@ ApiKeys::ApiKeys(const ServerOptions& options)
   CHECK(RAND_bytes(secret_.data(), static_cast<int>(secret_.size())) == 1,
         "the system's source of randomness works");
   for (const std::string& key : options.api_keys) users_.push_back(digest("key", key));
+  for (const std::string& key : options.unrecorded_keys) {
+    unrecorded_.push_back(digest("key", key));
+  }
   if (!options.admin_key.empty()) admins_.push_back(digest("key", options.admin_key));
 }
 
@@ -80,6 +83,11 @@ uint64_t ApiKeys::salt(const HttpHeaders& headers) const {
 
 uint64_t ApiKeys::history_salt(const HttpHeaders& headers) const {
   return share_history_ ? 0 : salt_of(headers, "history");
+}
+
+bool ApiKeys::is_recorded(const HttpHeaders& headers) const {
+  const auto key = presented_key(headers);
+  return !key || !contains(unrecorded_, digest("key", *key));
 }
 
 uint64_t ApiKeys::salt_of(const HttpHeaders& headers, std::string_view label) const {

@@ -30,6 +30,8 @@ class ApiKeys final {
   uint64_t salt(const HttpHeaders& headers) const;
   // Request::history_salt, likewise.
   uint64_t history_salt(const HttpHeaders& headers) const;
+  // Whether answers may be recorded (Request::conversation).
+  bool is_recorded(const HttpHeaders& headers) const;
 
  private:
   // Keys are kept and compared as HMAC-SHA-256 under a secret drawn at start: of one length
@@ -43,7 +45,8 @@ class ApiKeys final {
 
   Digest secret_;
   std::vector<Digest> users_;
-  std::vector<Digest> admins_;  // one or none
+  std::vector<Digest> unrecorded_;  // of these
+  std::vector<Digest> admins_;      // one or none
   bool share_prefix_ = false;
   bool share_history_ = false;
 };

@@ -73,6 +73,17 @@ TEST(ApiKeys, SaltIsShared) {
   EXPECT_EQ(ApiKeys(ServerOptions()).salt(bearer("first")), 0u);
 }
 
+TEST(ApiKeys, KnowWhoIsNotRecorded) {
+  ServerOptions options = two_keys_and_admin();
+  options.unrecorded_keys = {"second"};
+  const ApiKeys keys(options);
+  EXPECT_TRUE(keys.is_recorded(bearer("first")));
+  EXPECT_TRUE(keys.is_recorded(bearer("admin")));
+  EXPECT_FALSE(keys.is_recorded(bearer("second")));
+  EXPECT_FALSE(keys.is_recorded({{"X-Api-Key", "second"}}));
+  EXPECT_TRUE(ApiKeys(ServerOptions()).is_recorded({}));
+}
+
 TEST(ApiKeys, HistoryIsSharedByItself) {
   ServerOptions options = two_keys_and_admin();
   options.share_prefix = true;

@@ -64,9 +64,10 @@ void Generation::make_choices() {
 void Generation::submit() {
   for (Request& request : plan_.requests) {
     request.salt = salt_;
+    if (!exchange_->request().is_recorded) request.conversation.reset();
     if (!request.history_salt) continue;  // nothing of it is to be kept
     request.history_salt = exchange_->request().history_salt;
-    if (service_.records && !request.conversation) {
+    if (service_.records && exchange_->request().is_recorded && !request.conversation) {
       request.conversation = conversation_of_prompt(request.prompt);
     }
   }

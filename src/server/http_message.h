@@ -25,6 +25,7 @@ struct HttpRequest {
   std::string id;             // the client's X-Request-Id, or one drawn; the answer carries it
   uint64_t salt = 0;          // whose prefix cache entries it may use (Request::salt)
   uint64_t history_salt = 0;  // and whose outputs for drafts (Request::history_salt)
+  bool is_recorded = true;    // its answers may be (Request::conversation)
   // What a path pattern's {name} stands for, percent-decoded.
   std::map<std::string, std::string> path_parameters;
 };

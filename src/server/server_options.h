@@ -12,8 +12,10 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   int port = 8000;  // 0: any free one
 
-  std::vector<std::string> api_keys;         // none: everyone may call
-  std::string admin_key;                     // empty: API keys may call everything
+  std::vector<std::string> api_keys;  // none: everyone may call
+  std::vector<std::string>
+      unrecorded_keys;    // of these; whose answers nobody records or learns from
+  std::string admin_key;  // empty: API keys may call everything
   std::vector<std::string> allowed_origins;  // CORS; empty: off; "*": any
 
   int max_connections = 4096;

@@ -1,4 +1,5 @@
 """What is served is recorded where somebody asks for it, and a head is replayed on it."""
+import itertools
 import json
 import pathlib
 import stat
@@ -24,11 +25,11 @@ class Traces(server_process.TestCase):
         (self.folder / name).write_bytes(content)
         return self.folder / name
 
-    def serve(self, bodies, *options):
-        """What the log says of the traces."""
+    def serve(self, bodies, *options, keys=()):
+        """What the log says of the traces. Keys are those of the first requests."""
         server = self.start("--trace-dir", self.traces, "--log-format", "json", *options)
-        for body in bodies:
-            answer = server.post("/v1/chat/completions", body)
+        for body, key in itertools.zip_longest(bodies, keys, fillvalue="none"):
+            answer = server.post("/v1/chat/completions", body, Authorization=f"Bearer {key}")
             self.assertEqual(answer.status, 200, answer)
         server.stop()
         lines = [json.loads(line) for line in server.text().splitlines() if line.startswith("{")]
@@ -59,6 +60,12 @@ class Traces(server_process.TestCase):
         self.assertEqual((found["records"], found["tokens"]), (5, 5 * 29))
         self.assertEqual(json.loads(self.replay("--skip", 3).stdout)["records"], 2)
         self.assertEqual(json.loads(self.replay("--limit", 1).stdout)["records"], 1)
+
+    def test_keys_that_are_not_recorded(self):
+        file = self.write("keys", b"silent\n")
+        told = self.serve([self.body(f"ab{i}") for i in range(4)], "--api-key", "open", "--unrecorded-key", "closed",
+                          "--unrecorded-key-file", file, keys=["open", "closed", "silent", "open"])
+        self.assertEqual((told["recorded"], told["refused"]), (2, 2), told)
 
     def test_records_a_share(self):
         told = self.serve([self.body(f"ab{i}") for i in range(3)], "--trace-rate", 0)
