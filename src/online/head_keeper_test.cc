@@ -35,6 +35,8 @@ class SimulatedHead final : public ScoredHead {
       : worth_{config.at("worth").at(0).get<double>(), config.at("worth").at(1).get<double>()},
         id_(config.at("id").get<uint32_t>()) {}
 
+  void tune(std::span<const TraceRecord> /*records*/, const DecodingCost& /*cost*/) override {}
+
   // Conversations are easy or hard for all heads alike, and a little by chance.
   std::vector<AnswerScore> score(std::span<const TraceRecord> records,
                                  const DecodingCost& /*cost*/) override {

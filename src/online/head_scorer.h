@@ -32,6 +32,9 @@ struct AnswerScore {
 class ScoredHead {
  public:
   virtual ~ScoredHead() = default;
+  // Finds anew what length of drafts suits it, on these records; `score` goes on from there. A head
+  // that nobody has tuned is, on the first records it is scored on.
+  virtual void tune(std::span<const TraceRecord> records, const DecodingCost& cost) = 0;
   // A score for each record. Heads that are compared are given the same cost.
   virtual std::vector<AnswerScore> score(std::span<const TraceRecord> records,
                                          const DecodingCost& cost) = 0;

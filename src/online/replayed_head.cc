@@ -1,7 +1,7 @@
 #include "online/replayed_head.h"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <utility>
 
 #include "online/learning_forecast.h"
@@ -12,7 +12,6 @@ namespace {
 
 // Of the chances known so far, what is left after a batch of records.
 constexpr double kMemory = 0.7;
-constexpr double kFirstGuess = 0.5;
 
 int64_t mean_keys(std::span<const TraceRecord> records) {
   int64_t keys = 0;
@@ -27,56 +26,35 @@ ReplayedHead::ReplayedHead(const Model& target, std::shared_ptr<const Eagle3Head
     : head_(std::move(head)),
       size_(static_cast<double>(head_->weights().file_bytes_per_step) /
             static_cast<double>(target.weights().file_bytes_per_step)),
-      replay_(target, *head_, kernels, team) {
-  right_.fill(kFirstGuess);
-}
+      replay_(target, *head_, kernels, team) {}
 
 double ReplayedHead::tokens_a_round() const {
-  if (!is_tuned_) return 0.0;
-  double tokens = 1.0;
-  for (int draft = kForecastDrafts; draft-- > 0;) tokens = 1.0 + right_[draft] * tokens;
-  return tokens;
+  return is_tuned_ ? chances_.tokens_a_round(kForecastDrafts) : 0.0;
 }
 
-void ReplayedHead::learn_chances(const ReplayScore& score) {
-  for (int i = 0; i < kMostDepth; ++i) {
-    const int64_t tried = i == 0 ? score.drafted_at[0] : score.accepted_at[i - 1];
-    if (score.drafted_at[i] == 0 || tried == 0) return;
-    const double right = static_cast<double>(score.accepted_at[i]) / static_cast<double>(tried);
-    const double kept = is_tuned_ ? kMemory : 0.0;
-    right_[i] = kept * right_[i] + (1.0 - kept) * right;
-  }
-}
-
-// That with the most tokens a second, as drafts came out of late.
 int ReplayedHead::best_depth(const DecodingCost& cost, int64_t keys) const {
-  double tokens = 1.0;
-  double survival = 1.0;
-  double best_rate = tokens / round_seconds(cost, size_, 0, keys);
-  int best = 0;
-  for (int depth = 1; depth <= kMostDepth; ++depth) {
-    survival *= right_[depth - 1];
-    tokens += survival;
-    const double rate = tokens / round_seconds(cost, size_, depth, keys);
-    if (rate <= best_rate) continue;
-    best_rate = rate;
-    best = depth;
+  std::array<double, kMostDepth + 1> seconds;
+  for (int depth = 0; depth <= kMostDepth; ++depth) {
+    seconds[depth] = round_seconds(cost, size_, depth, keys);
   }
-  return best;
+  return chances_.best_depth(seconds);
+}
+
+void ReplayedHead::tune(std::span<const TraceRecord> records, const DecodingCost& cost) {
+  ReplayScore sum;
+  for (const ReplayScore& one : replay_.score(records, kFirstDepth)) sum.add(one);
+  chances_.learn(sum, /*kept=*/0.0);
+  depth_ = best_depth(cost, mean_keys(records));
+  is_tuned_ = true;
 }
 
 std::vector<AnswerScore> ReplayedHead::score(std::span<const TraceRecord> records,
                                              const DecodingCost& cost) {
+  if (!is_tuned_) tune(records, cost);
   // What does not pay is followed all the same: it may yet.
-  std::vector<ReplayScore> replayed = replay_.score(records, std::max(depth_, 1));
+  const std::vector<ReplayScore> replayed = replay_.score(records, std::max(depth_, 1));
   ReplayScore sum;
   for (const ReplayScore& one : replayed) sum.add(one);
-  if (!is_tuned_) {
-    learn_chances(sum);
-    is_tuned_ = true;
-    const int first = std::exchange(depth_, best_depth(cost, mean_keys(records)));
-    if (depth_ != first) replayed = replay_.score(records, std::max(depth_, 1));
-  }
   std::vector<AnswerScore> scores;
   for (size_t i = 0; i < records.size(); ++i) {
     const ReplayScore& one = replayed[i];
@@ -86,7 +64,7 @@ std::vector<AnswerScore> ReplayedHead::score(std::span<const TraceRecord> record
     score.seconds = static_cast<double>(score.rounds) * round_seconds(cost, size_, depth_, keys);
     scores.push_back(score);
   }
-  learn_chances(sum);
+  chances_.learn(sum, kMemory);
   depth_ = best_depth(cost, mean_keys(records));
   return scores;
 }

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <array>
 #include <memory>
 #include <string>
 
+#include "online/draft_chances.h"
 #include "online/head_scorer.h"
 #include "online/replay.h"
 #include "spec/step_cost.h"
@@ -13,13 +13,14 @@ namespace forerun {
 // A head of the target, scored by replay and the engine's own costs.
 class ReplayedHead final : public ScoredHead {
  public:
-  static constexpr int kMostDepth = 6;
+  static constexpr int kMostDepth = DraftChances::kMostDepth;
   static constexpr int kFirstDepth = 3;  // before it has been held against anything
 
   // Borrows all but the head.
   ReplayedHead(const Model& target, std::shared_ptr<const Eagle3Head> head,
                const KernelTable& kernels, Team& team);
 
+  void tune(std::span<const TraceRecord> records, const DecodingCost& cost) override;
   std::vector<AnswerScore> score(std::span<const TraceRecord> records,
                                  const DecodingCost& cost) override;
   double tokens_a_round() const override;
@@ -28,7 +29,6 @@ class ReplayedHead final : public ScoredHead {
   const std::shared_ptr<const Eagle3Head>& head() const { return head_; }
 
  private:
-  void learn_chances(const ReplayScore& score);
   int best_depth(const DecodingCost& cost, int64_t keys) const;
 
   std::shared_ptr<const Eagle3Head> head_;
@@ -36,8 +36,7 @@ class ReplayedHead final : public ScoredHead {
   Replay replay_;
   bool is_tuned_ = false;
   int depth_ = kFirstDepth;  // of drafts; 0: it is better not to draft
-  // Chances that a draft is right at each place, those before it being so, of late.
-  std::array<double, kMostDepth> right_ = {};
+  DraftChances chances_;
 };
 
 // Loads heads as the engine does, on a team of its own.
