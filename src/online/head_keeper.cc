@@ -64,8 +64,9 @@ bool is_of_kind(const Json& event, const char* key, const char* value) {
 
 // What the gate errs with begins anew (HeadKeeper::alarm, end_watch).
 bool restarts_gate(const Json& event) {
+  const auto proven = event.find("proven");
   return is_of_kind(event, "kind", "drift") ||
-         (is_of_kind(event, "kind", "watch") && event.value("proven", false));
+         (is_of_kind(event, "kind", "watch") && proven != event.end() && *proven == true);
 }
 
 // Candidates that were tested since then, by the store's memory.
@@ -222,7 +223,9 @@ std::vector<AnswerScore> HeadKeeper::score_current(std::span<const TraceRecord> 
   if (current_.head == nullptr) return {};
   std::vector<AnswerScore> scores = current_.head->score(views, cost_);
   AnswerScore sum;
-  for (const AnswerScore& one : scores) forerun::add(sum, one);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    if (views[i].header.is_constrained == 0) forerun::add(sum, scores[i]);
+  }
   if (sum.rounds > 0) {
     acceptance_length_ += kShownWeight * (acceptance_length(sum) - acceptance_length_);
     speedup_ += kShownWeight * (speedup(sum) - speedup_);
@@ -263,7 +266,7 @@ void HeadKeeper::check_agreement() {
 void HeadKeeper::begin_trial() {
   HeadCandidate candidate = *std::exchange(waiting_, std::nullopt);
   // Out of the reach of a trainer that removes its older ones.
-  const std::string taken = candidate.folder + "-on-trial";
+  const std::string taken = candidate.folder + kOnTrial;
   std::error_code failure;
   remove_folder(taken);
   fs::rename(candidate.folder, taken, failure);
@@ -278,6 +281,8 @@ void HeadKeeper::begin_trial() {
           {"reason", head.error().message}});
     return remove_folder(candidate.folder);
   }
+  // Not on what it is judged by.
+  if (!recent_.empty()) (*head)->tune(views_of({recent_.begin(), recent_.end()}), cost_);
   trial_.emplace(std::move(candidate), *std::move(head), waiting_since_);
   trial_->restart(held_out_);
 }
@@ -341,7 +346,10 @@ void HeadKeeper::pass(const HeadTrial& trial, const GateVerdict& verdict) {
                    {"step", static_cast<double>(candidate.step)}};
   entry.traffic = traffic_.values();
   const Result<int64_t> version = store_.publish(candidate.folder, std::move(entry));
-  if (!version.ok()) return tell_error(version.error());
+  if (!version.ok()) {
+    tell_error(version.error());
+    return remove_folder(candidate.folder);
+  }
   tell({{"kind", "published"},
         {"version", *version},
         {"parent", current_.version},
@@ -534,15 +542,23 @@ std::vector<int64_t> HeadKeeper::worth_recalling(const TrafficSignature& traffic
   return found;
 }
 
+// With drafts as long as suits the head on these records.
+AnswerScore HeadKeeper::score_anew(ScoredHead* head, std::span<const TraceRecord> views) const {
+  AnswerScore sum;
+  if (head == nullptr || views.empty()) return sum;
+  head->tune(views, cost_);
+  for (const AnswerScore& one : head->score(views, cost_)) forerun::add(sum, one);
+  return sum;
+}
+
 // The best on what came since the traffic changed drafts, if it is better than the current one; it
 // is watched as any new head is.
 void HeadKeeper::recall() {
-  const KeptRecords records(recent_.begin(), recent_.end());
-  const std::vector<TraceRecord> views = views_of(records);
+  std::vector<TraceRecord> views = views_of({recent_.begin(), recent_.end()});
   traffic_ = {};
   for (const TraceRecord& view : views) traffic_.add(view);
-  AnswerScore current;
-  for (const AnswerScore& one : score_current(views)) forerun::add(current, one);
+  std::erase_if(views, [](const TraceRecord& view) { return view.header.is_constrained != 0; });
+  const AnswerScore current = score_anew(current_.head.get(), views);
   double best_seconds = current.seconds * (1.0 - kLeastRecallGain);
   std::optional<Loaded> best;
   Json scores = Json::array(
@@ -550,8 +566,7 @@ void HeadKeeper::recall() {
   for (const int64_t version : worth_recalling(traffic_)) {
     Result<Loaded> loaded = load(version);
     if (!loaded.ok()) continue;
-    AnswerScore sum;
-    for (const AnswerScore& one : loaded->head->score(views, cost_)) forerun::add(sum, one);
+    const AnswerScore sum = score_anew(loaded->head.get(), views);
     scores.push_back({{"version", version}, {"acceptance_length", acceptance_length(sum)}});
     if (sum.rounds == 0 || sum.seconds >= best_seconds) continue;
     best_seconds = sum.seconds;

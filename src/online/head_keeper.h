@@ -45,6 +45,8 @@ class HeadKeeper final {
  public:
   // Records of one piece of work.
   static constexpr size_t kBatch = 16;
+  // Behind the name of a candidate's folder while it is on trial.
+  static constexpr const char* kOnTrial = "-on-trial";
   // New records that a recall is decided on.
   static constexpr size_t kRecent = 32;
   // A watch that has not decided by then keeps the head.
@@ -114,6 +116,7 @@ class HeadKeeper final {
   void alarm(const ChangePoint::Alarm& found);
   std::vector<int64_t> worth_recalling(const TrafficSignature& traffic) const;
   void recall();
+  AnswerScore score_anew(ScoredHead* head, std::span<const TraceRecord> views) const;
   // Which head drafts.
   Result<Loaded> load(int64_t version);
   void make_current(Loaded next, const char* why);
