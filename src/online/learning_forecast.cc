@@ -7,7 +7,7 @@
 namespace forerun {
 namespace {
 
-constexpr double kPriorSlope = 0.1;
+constexpr double kPriorSlope = 0.19;
 constexpr double kPriorTokens = 2000.0;
 // How much the prior slope weighs: 64 conversations tell a head's tokens a round within 0.02, and
 // slopes differ by 0.07 from one traffic to another, so the ratio of the variances.

@@ -149,11 +149,19 @@ ForecastInput LearningShare::input(const LearningSituation& situation) const {
 
 // --- What follows.
 
+// A trainer that waits for processors tells nothing, which is a rate, too; one that has nothing to
+// train on waits for nobody.
+void LearningShare::note_waiting(double now, const LearningSituation& situation) {
+  if (!situation.is_behind) return behind_since_.reset();
+  if (!behind_since_) behind_since_ = now;
+  if (!told_at_) return;
+  const double idle = std::max(0.0, *behind_since_ - *told_at_);
+  if (now - *told_at_ - idle <= options_.look_seconds / 2.0) return;
+  trainer_told(now, situation.trained_tokens, idle);
+}
+
 std::optional<ShareDecision> LearningShare::look(double now, const LearningSituation& situation) {
-  // One that waits for processors tells nothing, which is a rate, too.
-  if (situation.is_behind && told_at_ && now - *told_at_ > options_.look_seconds / 2.0) {
-    trainer_told(now, situation.trained_tokens, 0.0);
-  }
+  note_waiting(now, situation);
   add_recent(now, situation);
   follow_traffic(situation);
   forecast_ = recent_seconds_ > 0.0 && situation.trains ? forerun::forecast(input(situation))

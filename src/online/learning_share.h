@@ -84,6 +84,7 @@ class LearningShare final {
     double seconds = 0.0;
   };
   void add_rate(double tokens, double seconds);
+  void note_waiting(double now, const LearningSituation& situation);
   void add_recent(double now, const LearningSituation& situation);
   void follow_traffic(const LearningSituation& situation);
   double own_rate() const;
@@ -99,6 +100,7 @@ class LearningShare final {
   LearningForecast forecast_;
 
   std::optional<double> told_at_;
+  std::optional<double> behind_since_;  // the first look that found it so
   int64_t told_tokens_ = 0;
   Rate rate_idle_;
   Rate rate_own_;

@@ -174,7 +174,7 @@ TEST(LearningShare, GivesThemBackWhenTrafficEnds) {
 
 TEST(LearningShare, GivesThemBackWhenHeadsGetNoBetterAndTriesAgainOnOtherTraffic) {
   World world;
-  world.truth = [](double tokens) { return std::min(LearningCurve::prior(tokens), 1.4); };
+  world.truth = [](double tokens) { return std::min(LearningCurve::prior(tokens), 1.8); };
   world.run(10.0, {});
   ASSERT_TRUE(world.has_own());
   world.run(50.0, {});
