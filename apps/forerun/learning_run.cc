@@ -70,26 +70,27 @@ class Run final {
     window_.rounds += answer.rounds;
   }
 
-  // Of drafts, by what they have taken against steps so far: their first times are guessed.
+  // Since the window's begin. Of drafts, by what they took against the steps beside them: their
+  // first times are guessed.
   double timed_seconds() const {
     const EngineStats stats = engine_.stats();
-    const SpeculationStats& drafts = stats.speculation;
-    if (drafts.model_timed_seconds == 0.0) return stats.timed_seconds;
-    const double machine = stats.step_seconds / stats.timed_seconds;
-    return stats.timed_seconds + drafts.model_seconds / machine;
+    const double timed = stats.timed_seconds - stats_begin_.timed_seconds;
+    const double steps = stats.step_seconds - stats_begin_.step_seconds;
+    const double drafts = stats.speculation.model_seconds - stats_begin_.speculation.model_seconds;
+    return steps == 0.0 ? timed : timed + drafts * timed / steps;
   }
 
   void begin_window() {
     window_ = {};
     in_window_ = 0;
     begin_ = now_seconds();
-    timed_begin_ = timed_seconds();
+    stats_begin_ = engine_.stats();
   }
 
   void end_window() {
     window_.requests = finished_;
     window_.seconds = now_seconds() - begin_;
-    window_.timed_seconds = timed_seconds() - timed_begin_;
+    window_.timed_seconds = timed_seconds();
     if (learner_ != nullptr) {
       const LearningStatus status = learner_->status();
       window_.head_version = status.head_version;
@@ -120,7 +121,7 @@ class Run final {
   int64_t in_window_ = 0;
   LearningWindow window_;
   double begin_ = 0.0;
-  double timed_begin_ = 0.0;
+  EngineStats stats_begin_;
   std::string error_;
   std::mutex mutex_;
   std::vector<Json> told_;
