@@ -200,7 +200,10 @@ void LiveTraining::use_threads(const Json& command) {
 
 void LiveTraining::begin_from(const std::string& folder) {
   Result<TrainingState> state = begin_from_head(folder, target_, options_);
-  if (!state.ok()) return tell_error(state.error());
+  if (!state.ok()) {
+    tell_error(state.error());
+    return sink_({{"event", "not_begun"}, {"head", folder}});
+  }
   tell_steps();
   std::optional<DraftVocabulary> before;
   if (trainer_) {

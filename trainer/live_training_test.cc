@@ -496,6 +496,16 @@ TEST_F(LiveTrainingTest, BeginsFromAHead) {
   EXPECT_EQ(work(), 1);
 }
 
+TEST_F(LiveTrainingTest, SaysWhereItCannotBeginFromAHead) {
+  begin();
+  events.clear();
+  const std::string folder = traces.file("nowhere");
+  command({{"command", "begin_from"}, {"head", folder}});
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0]["event"], "error");
+  EXPECT_EQ(events[1], Json({{"event", "not_begun"}, {"head", folder}}));
+}
+
 TEST_F(LiveTrainingTest, BeginsWithAHeadThatIsThere) {
   begin();
   push(56);

@@ -1,6 +1,7 @@
 #include "training_state.h"
 
 #include <bit>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -35,10 +36,10 @@ Result<DraftVocabulary> read_vocabulary(const Safetensors& file, int64_t vocab_s
   const Result<std::vector<int64_t>> tokens = file.read_int64("draft_vocabulary");
   if (!tokens.ok()) return tokens.error();
   std::vector<int32_t> token_of;
+  std::unordered_set<int64_t> seen;
   for (const int64_t token : *tokens) {
-    const int64_t least = token_of.empty() ? 0 : token_of.back() + 1;
-    if (token < least || token >= vocab_size) {
-      return Error{file.path() + ": draft_vocabulary is not ascending below " +
+    if (token < 0 || token >= vocab_size || !seen.insert(token).second) {
+      return Error{file.path() + ": draft_vocabulary does not hold different tokens below " +
                    std::to_string(vocab_size)};
     }
     token_of.push_back(static_cast<int32_t>(token));

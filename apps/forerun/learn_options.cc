@@ -70,18 +70,23 @@ void let_decide(const LearnOptions& options, int engine_threads, LearnerOptions&
   if (!options.share && is_whole) made.spare_threads = spare_threads(engine_threads);
 }
 
+// So that reading it gives the same number.
+std::string exactly(double value) {
+  return Json(value).dump();
+}
+
 std::vector<std::string> trainer_arguments(const LearnOptions& options, const TraceOptions& trace) {
   std::vector<std::string> arguments = {"--threads",     std::to_string(learning_threads(options)),
                                         "--cadence",     std::to_string(options.cadence),
                                         "--draft-vocab", std::to_string(options.draft_vocab),
-                                        "--reuse",       std::to_string(options.reuse),
+                                        "--reuse",       exactly(options.reuse),
                                         "--unroll",      std::to_string(options.unroll),
-                                        "--lr",          std::to_string(options.learning_rate),
+                                        "--lr",          exactly(options.learning_rate),
                                         "--window",      std::to_string(trace.max_positions)};
   if (!keeps_processors(options)) arguments.emplace_back("--idle");
   if (!options.remembers) arguments.insert(arguments.end(), {"--recent-share", "1"});
   if (options.discard > 0.0) {
-    arguments.insert(arguments.end(), {"--discard", std::to_string(options.discard)});
+    arguments.insert(arguments.end(), {"--discard", exactly(options.discard)});
   }
   return arguments;
 }

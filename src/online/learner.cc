@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "base/clock.h"
@@ -18,6 +19,8 @@
 
 namespace forerun {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr int64_t kRingBytes = int64_t{1} << 28;
 // Niceness, which the trainer inherits: behind all that answers anybody.
@@ -44,6 +47,7 @@ constexpr double kLeastDrafting = 0.02;
 constexpr double kCostWeight = 0.3;
 constexpr double kLeastDraftingCost = 0.5;
 constexpr double kMostDraftingCost = 8.0;
+constexpr const char* kEnded = "learning has ended with an error, which the log tells";
 
 // The trainer's folder is one loop's: two would take each other's candidates away.
 Result<FileDescriptor> lock_folder(const std::string& folder) {
@@ -55,6 +59,19 @@ Result<FileDescriptor> lock_folder(const std::string& folder) {
     return Error{"another process learns in " + folder + "; --learn-dir names another folder"};
   }
   return lock;
+}
+
+// Trials that a process did not end; none goes on.
+void remove_trials(const std::string& folder) {
+  std::error_code ignored;
+  for (fs::directory_iterator it(folder, ignored), end; it != end; it.increment(ignored)) {
+    if (it->path().native().ends_with(HeadKeeper::kOnTrial)) fs::remove_all(it->path(), ignored);
+  }
+}
+
+void remove_folder(const std::string& folder) {
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
 }
 
 std::vector<uint64_t> words_of(std::span<const uint8_t> block) {
@@ -70,13 +87,15 @@ Result<std::unique_ptr<Learner>> Learner::create(LearnerOptions options, const M
                                                  EngineOptions& engine) {
   Result<HeadStore> store = HeadStore::open(options.folder, target.weights().fingerprint);
   if (!store.ok()) return store.error();
-  if (Status status = write_target(options.folder, target); !status.ok()) return status.error();
   Result<TraceRing> records = TraceRing::create(kRingBytes);
   if (!records.ok()) return records.error();
   Result<TraceRing> lessons = TraceRing::create(kRingBytes);
   if (!lessons.ok()) return lessons.error();
   Result<FileDescriptor> lock = lock_folder(options.folder);
   if (!lock.ok()) return lock.error();
+  if (Status status = write_target(options.folder, target); !status.ok()) {
+    return Error{status.error().message + "; --learn-dir names another folder"};
+  }
   std::unique_ptr<Learner> learner(new Learner(std::move(options), target, kernels,
                                                *std::move(store), *std::move(lock),
                                                *std::move(records), *std::move(lessons)));
@@ -150,10 +169,11 @@ void Learner::learn_cost(const EngineStats& stats) {
                      stats.speculation.model_timed_seconds};
   const double timed_drafting = now.timed_drafting - spent_.timed_drafting;
   const double timed_steps = now.timed_steps - spent_.timed_steps;
-  if (timed_drafting < kLeastDrafting * timed_steps || timed_steps < kCompareSeconds) return;
-  const double of_steps = (now.steps - spent_.steps) / timed_steps;
-  const double of_drafting = (now.drafting - spent_.drafting) / timed_drafting;
-  spent_ = now;
+  if (timed_steps < kCompareSeconds) return;
+  const Spent before = std::exchange(spent_, now);
+  if (timed_drafting < kLeastDrafting * timed_steps) return;
+  const double of_steps = (now.steps - before.steps) / timed_steps;
+  const double of_drafting = (now.drafting - before.drafting) / timed_drafting;
   double& known = living_.cost.drafting;
   const double found = std::clamp(of_drafting / of_steps, kLeastDraftingCost, kMostDraftingCost);
   known += kCostWeight * (found - known);
@@ -176,8 +196,8 @@ LearningStatus Learner::status() const {
 }
 
 void Learner::set_enabled(bool enabled) {
-  if (enabled_.exchange(enabled) == enabled) return;
   const std::lock_guard lock(mutex_);
+  if (has_ended_ || enabled_.exchange(enabled) == enabled) return;
   commands_.emplace_back([this, enabled] {
     if (trainer_) trainer_->tell({{"command", enabled ? "resume" : "pause"}});
     keeper_->tell({{"kind", "learning"}, {"enabled", enabled}});
@@ -185,6 +205,7 @@ void Learner::set_enabled(bool enabled) {
 }
 
 Status Learner::activate(int64_t version) {
+  if (has_ended_) return Error{kEnded};
   if (version != 0) {
     const Result<HeadEntry> entry = store_.entry(version);
     if (!entry.ok()) return entry.error();
@@ -198,6 +219,7 @@ Status Learner::activate(int64_t version) {
 }
 
 Status Learner::roll_back() {
+  if (has_ended_) return Error{kEnded};
   const Result<int64_t> current = store_.current();
   if (!current.ok()) return current.error();
   if (*current == 0) return Error{"no head drafts that could be rolled back"};
@@ -264,6 +286,7 @@ void Learner::run() {
   // Loads heads, and frees them.
   const Pacer pacer([this] { return engine_->is_busy() && !ending_; });
   try {
+    remove_trials(options_.folder + "/trainer");
     keeper_.emplace(store_, loader_, actions(), weights_, options_.recalls);
     keeper_->begin();
     begin_sharing();
@@ -271,6 +294,10 @@ void Learner::run() {
   } catch (const std::exception& exception) {
     // Out of memory, above all. Who is served does not notice.
     log(LogLevel::kError, "learning has ended", {{"error", std::string(exception.what())}});
+    const std::lock_guard lock(mutex_);
+    has_ended_ = true;
+    enabled_ = false;
+    status_.trainer_up = false;
   }
   // Nobody else gives them back.
   if (share_) engine_->set_threads(engine_->threads());
@@ -328,6 +355,7 @@ void Learner::spill(std::span<const uint8_t> block) {
 
 // What finds no room is not trained on; it counts as dropped.
 void Learner::teach(std::span<const uint8_t> block) {
+  if (!options_.trains) return;
   const auto room = lessons_.reserve(std::ssize(block));
   if (!room) return;
   std::memcpy(room->data(), block.data(), block.size());
@@ -391,8 +419,12 @@ void Learner::hear(const Json& told) {
     if (event == "ready" && !told.value("resumed", true) && begin_from_.empty()) {
       return keeper_->go_on_from_current();
     }
-    if (event == "begun" && told.value("head", "") == begin_from_) return begin_from_.clear();
+    if ((event == "begun" || event == "not_begun") && told.value("head", "") == begin_from_) {
+      return begin_from_.clear();
+    }
     if (event == "candidate") {
+      // Made before the trainer heard that another line goes on.
+      if (!begin_from_.empty()) return remove_folder(told.at("folder").get<std::string>());
       return keeper_->offer({.folder = told.at("folder").get<std::string>(),
                              .step = told.at("step").get<int64_t>(),
                              .trained_tokens = told.at("trained_tokens").get<int64_t>(),

@@ -156,7 +156,8 @@ class Learner final : public Learning {
   std::function<void(const Json&)> listener_;
   std::atomic<bool> enabled_{true};
   std::atomic<bool> ending_{false};
-  std::atomic<int64_t> looked_at_{0};  // records
+  std::atomic<bool> has_ended_{false};  // by an error
+  std::atomic<int64_t> looked_at_{0};   // records
   std::thread thread_;
 };
 

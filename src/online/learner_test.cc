@@ -226,6 +226,39 @@ TEST_F(Loop, TrainsOnFromTheHeadThatDrafts) {
   }
 }
 
+// A candidate that was on its way when the trainer was told to go on from another head.
+TEST_F(Loop, TakesNoCandidateOfAnotherLine) {
+  start("");
+  Result<HeadStore> store = HeadStore::open(folder_.file("store"), learner_->store().weights());
+  ASSERT_TRUE(store->import_head(make_head("head")).ok());
+  ASSERT_TRUE(store->activate(1).ok());
+  const std::string head = learner_->store().head_folder(1);
+  learner_->end();
+  engine_.reset();
+  learner_.reset();
+  const std::string stale = folder_.file("stale");
+  const std::string later = folder_.file("later");
+  fs::create_directory(stale);
+  fs::create_directory(later);
+  const auto candidate = [](const std::string& folder) {
+    return "echo '{\"event\": \"candidate\", \"folder\": \"" + folder +
+           "\", \"step\": 8, \"trained_tokens\": 100}'\n";
+  };
+  start("echo '{\"event\": \"ready\", \"step\": 0, \"resumed\": false}'\nread line\n" +
+        candidate(stale) + "echo '{\"event\": \"begun\", \"head\": \"" + head + "\"}'\n" +
+        candidate(later) + kListens);
+  EXPECT_TRUE(comes([&] { return learner_->status().verdicts.refused > 0; }));
+  EXPECT_EQ(learner_->status().verdicts.refused, 1) << told();
+  EXPECT_FALSE(fs::exists(stale));
+}
+
+TEST_F(Loop, RemovesTrialsThatDidNotEnd) {
+  const std::string left = folder_.file("store") + "/trainer/candidate-000007-on-trial";
+  fs::create_directories(left);
+  start(kListens);
+  EXPECT_TRUE(comes([&] { return !fs::exists(left); }));
+}
+
 TEST_F(Loop, SaysWhereThereIsNoTrainer) {
   start("exit 0\n");
   fs::remove(folder_.file("trainer.sh"));

@@ -67,7 +67,7 @@ Status check_target(const std::string& folder, const Model& target) {
   if (!there.ok()) return there.error();
   const auto fingerprint = there->find("fingerprint");
   if (fingerprint != there->end() && *fingerprint == hex(target.weights().fingerprint)) return {};
-  return Error{path + " is of another model's weights; traces of one model go to one folder"};
+  return Error{path + " is of another model's weights: a folder is of one model"};
 }
 
 Status write_target(const std::string& folder, const Model& target) {
