@@ -282,7 +282,8 @@ void HeadKeeper::begin_trial() {
     return remove_folder(candidate.folder);
   }
   // Not on what it is judged by.
-  if (!recent_.empty()) (*head)->tune(views_of({recent_.begin(), recent_.end()}), cost_);
+  const auto newest = static_cast<int64_t>(std::min(recent_.size(), kBatch));
+  if (newest > 0) (*head)->tune(views_of({recent_.end() - newest, recent_.end()}), cost_);
   trial_.emplace(std::move(candidate), *std::move(head), waiting_since_);
   trial_->restart(held_out_);
 }
