@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace forerun {
@@ -39,23 +40,12 @@ DraftVocabulary TokenCounts::most_frequent(int64_t size, const DraftVocabulary* 
   std::iota(tokens.begin(), tokens.end(), 0);
   std::ranges::stable_sort(tokens, std::ranges::greater(), [&](int32_t token) {
     const bool is_current = current != nullptr && current->draft_id(token) >= 0;
-    return std::pair(counts_[static_cast<size_t>(token)], is_current);
+    const Count& count = counts_[static_cast<size_t>(token)];
+    return std::tuple(count.in_responses + (is_current ? 1.0 : 0.0), is_current, count.in_prompts);
   });
   tokens.resize(std::min(tokens.size(), static_cast<size_t>(size)));
   std::ranges::sort(tokens);
   return {std::move(tokens), std::ssize(counts_)};
-}
-
-double TokenCounts::outside_share(const DraftVocabulary& vocabulary) const {
-  double all = 0.0;
-  double outside = 0.0;
-  for (size_t token = 0; token < counts_.size(); ++token) {
-    all += counts_[token].in_responses;
-    if (vocabulary.draft_id(static_cast<int64_t>(token)) < 0) {
-      outside += counts_[token].in_responses;
-    }
-  }
-  return all > 0.0 ? outside / all : 0.0;
 }
 
 }  // namespace forerun

@@ -38,17 +38,15 @@ class TokenCounts final {
   void add(const TraceRecord& record);
   // What was counted weighs half of what will be.
   void halve();
-  // The `size` tokens that are most frequent in responses; of equals those in prompts, then those
-  // of `current`, then the lowest ids.
+  // The `size` tokens that are most frequent in responses, those of `current` counted once more
+  // than they came: their rows are trained. Of equals those, then those in prompts, then the lowest
+  // ids.
   DraftVocabulary most_frequent(int64_t size, const DraftVocabulary* current = nullptr) const;
-  // Of the response tokens counted, the share that `vocabulary` leaves out.
-  double outside_share(const DraftVocabulary& vocabulary) const;
 
  private:
   struct Count {
     double in_responses = 0.0;
     double in_prompts = 0.0;
-    auto operator<=>(const Count&) const = default;
   };
   std::vector<Count> counts_;
 };

@@ -1,11 +1,18 @@
 #include "vocabulary_watch.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace forerun {
 namespace {
 
-constexpr double kWorthwhile = 0.75;
+// A new generation costs what its new rows have not learned: for fewer tokens it does not pay.
+constexpr double kWorthwhile = 0.85;
+
+int64_t count_outside(std::span<const int32_t> tokens, const DraftVocabulary& vocabulary) {
+  return std::ranges::count_if(tokens,
+                               [&](int32_t token) { return vocabulary.draft_id(token) < 0; });
+}
 
 }  // namespace
 
@@ -14,9 +21,12 @@ void VocabularyWatch::add(const TraceRecord& record, const DraftVocabulary* curr
   if (++num_counted_ % kWindow == 0) counts_.halve();
   if (current == nullptr) return;
   const auto response = record.tokens.subspan(static_cast<size_t>(record.header.prompt_tokens));
-  window_.push_back({.tokens = std::ssize(response),
-                     .outside = std::ranges::count_if(
-                         response, [&](int32_t token) { return current->draft_id(token) < 0; })});
+  window_.push_back({std::ssize(response), count_outside(response, *current)});
+  if (trial_) {
+    ++trial_->records;
+    trial_->outside_next += count_outside(response, trial_->next);
+    trial_->outside_current += window_.back().outside;
+  }
   sum_.tokens += window_.back().tokens;
   sum_.outside += window_.back().outside;
   ++since_look_;
@@ -30,6 +40,7 @@ void VocabularyWatch::restart() {
   window_.clear();
   sum_ = {};
   since_look_ = 0;
+  trial_.reset();
 }
 
 double VocabularyWatch::outside_share() const {
@@ -39,12 +50,16 @@ double VocabularyWatch::outside_share() const {
 
 std::optional<DraftVocabulary> VocabularyWatch::better_than(const DraftVocabulary& current,
                                                             int64_t size) {
-  if (since_look_ < kLeastRecords || outside_share() <= kMostOutside) return std::nullopt;
+  if (!trial_ && since_look_ >= kLeastRecords / 2) {
+    trial_.emplace(Trial{counts_.most_frequent(size, &current)});
+  }
+  if (!trial_ || trial_->records < kLeastRecords / 2) return std::nullopt;
+  const Trial trial = *std::exchange(trial_, std::nullopt);
   since_look_ = 0;
-  DraftVocabulary next = counts_.most_frequent(size, &current);
-  const double outside = counts_.outside_share(next);
-  if (outside > kWorthwhile * counts_.outside_share(current)) return std::nullopt;
-  return next;
+  const bool is_better = static_cast<double>(trial.outside_next) <=
+                         kWorthwhile * static_cast<double>(trial.outside_current);
+  if (outside_share() <= kMostOutside || !is_better) return std::nullopt;
+  return counts_.most_frequent(size, &current);
 }
 
 }  // namespace forerun

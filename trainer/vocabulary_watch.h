@@ -27,8 +27,9 @@ class VocabularyWatch final {
   DraftVocabulary choose(int64_t size) const { return counts_.most_frequent(size); }
   // Of the response tokens of the last records since the restart, those outside the vocabulary.
   double outside_share() const;
-  // A vocabulary of `size`, where too many tokens are outside the current one and it would leave
-  // out at most three quarters of them: there are traffics that no vocabulary of a size covers.
+  // A vocabulary of `size`, where too many tokens are outside the current one and such a one,
+  // chosen half of the records before, has left out fewer of what came since: what is frequent with
+  // hindsight need not be what comes. To be asked after every record.
   std::optional<DraftVocabulary> better_than(const DraftVocabulary& current, int64_t size);
 
  private:
@@ -42,6 +43,16 @@ class VocabularyWatch final {
   std::deque<Tally> window_;
   Tally sum_;  // of the window
   int64_t since_look_ = 0;
+
+  // What the next one would have been, and of the response tokens since those outside it and
+  // outside the current one.
+  struct Trial {
+    DraftVocabulary next;
+    int64_t records = 0;
+    int64_t outside_next = 0;
+    int64_t outside_current = 0;
+  };
+  std::optional<Trial> trial_;
 };
 
 }  // namespace forerun
