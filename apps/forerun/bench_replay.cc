@@ -18,6 +18,7 @@
 #include "model_options.h"
 #include "models/eagle3_head.h"
 #include "online/replay.h"
+#include "online/round_time.h"
 #include "online/trace_file.h"
 
 namespace forerun {
@@ -96,12 +97,6 @@ Json report(const ReplayScore& score, const ReplayBenchOptions& options, int64_t
           {"acceptance_length_with_bonus", score.acceptance_length()},
           {"accepted_by_place", acceptance_by_place(score, options.depth)},
           {"seconds", seconds}};
-}
-
-// What is read of it in a step, against what the target reads.
-double head_size(const Eagle3Head& head, const Model& target) {
-  return static_cast<double>(head.weights().file_bytes_per_step) /
-         static_cast<double>(target.weights().file_bytes_per_step);
 }
 
 Json answer_of(uint64_t conversation, const ReplayScore& score, int depth) {

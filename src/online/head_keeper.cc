@@ -83,11 +83,6 @@ int64_t judged_before(const HeadStore& store) {
   return judged;
 }
 
-void remove_folder(const std::string& folder) {
-  std::error_code ignored;
-  fs::remove_all(folder, ignored);
-}
-
 int64_t bytes_of(const std::deque<std::shared_ptr<const KeptRecord>>& records) {
   int64_t bytes = 0;
   for (const auto& one : records) bytes += one->bytes();

@@ -1,8 +1,15 @@
 #include "online/head_trial.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 namespace forerun {
+
+void remove_folder(const std::string& folder) {
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+}
 
 std::vector<TraceRecord> views_of(const KeptRecords& records) {
   std::vector<TraceRecord> views;

@@ -23,6 +23,9 @@ struct HeadCandidate {
   int64_t vocabulary = 0;  // generation
 };
 
+// A candidate's, that nobody takes; what cannot be removed stays.
+void remove_folder(const std::string& folder);
+
 // A record as it is kept.
 struct KeptRecord {
   std::vector<uint64_t> words;

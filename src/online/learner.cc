@@ -65,13 +65,8 @@ Result<FileDescriptor> lock_folder(const std::string& folder) {
 void remove_trials(const std::string& folder) {
   std::error_code ignored;
   for (fs::directory_iterator it(folder, ignored), end; it != end; it.increment(ignored)) {
-    if (it->path().native().ends_with(HeadKeeper::kOnTrial)) fs::remove_all(it->path(), ignored);
+    if (it->path().native().ends_with(HeadKeeper::kOnTrial)) remove_folder(it->path());
   }
-}
-
-void remove_folder(const std::string& folder) {
-  std::error_code ignored;
-  fs::remove_all(folder, ignored);
 }
 
 std::vector<uint64_t> words_of(std::span<const uint8_t> block) {

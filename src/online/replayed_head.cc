@@ -24,8 +24,7 @@ int64_t mean_keys(std::span<const TraceRecord> records) {
 ReplayedHead::ReplayedHead(const Model& target, std::shared_ptr<const Eagle3Head> head,
                            const KernelTable& kernels, Team& team)
     : head_(std::move(head)),
-      size_(static_cast<double>(head_->weights().file_bytes_per_step) /
-            static_cast<double>(target.weights().file_bytes_per_step)),
+      size_(head_size(*head_, target)),
       replay_(target, *head_, kernels, team) {}
 
 double ReplayedHead::tokens_a_round() const {

@@ -7,6 +7,11 @@
 
 namespace forerun {
 
+double head_size(const Eagle3Head& head, const Model& target) {
+  return static_cast<double>(head.weights().file_bytes_per_step) /
+         static_cast<double>(target.weights().file_bytes_per_step);
+}
+
 double round_seconds(const DecodingCost& cost, double head_size, int depth, int64_t keys) {
   const auto sequences = static_cast<int64_t>(std::max(1.0, std::round(cost.sequences)));
   StepWork verified;

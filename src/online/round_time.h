@@ -6,9 +6,14 @@
 
 namespace forerun {
 
+class Eagle3Head;
+class Model;
+
+// What is read of a head in a step, against what the target reads.
+double head_size(const Eagle3Head& head, const Model& target);
+
 // Seconds of one sequence's round with so many drafts, these included; steps are shared by as many
-// as decode together, each behind `keys` positions. `head_size`: the head's bytes against the
-// target's.
+// as decode together, each behind `keys` positions.
 double round_seconds(const DecodingCost& cost, double head_size, int depth, int64_t keys);
 
 }  // namespace forerun
