@@ -106,7 +106,7 @@ bool is_held_out(uint64_t conversation) {
   return conversation % kHeldOutOneIn == 0;
 }
 
-GateVerdict PairedGate::judge(std::span<const PairedTime> times) {
+GateVerdict PairedGate::judge(std::span<const PairedTime> times, GateLooks& looks, bool is_last) {
   GateVerdict verdict;
   verdict.num_conversations = static_cast<int64_t>(times.size());
   if (verdict.num_conversations < kLeastConversations) {
@@ -123,13 +123,18 @@ GateVerdict PairedGate::judge(std::span<const PairedTime> times) {
                      std::to_string(times.size()) + " has a time that is none";
     return verdict;
   }
-  verdict.candidate = ++num_judged_;
+  if (looks.candidate == 0) looks.candidate = ++num_judged_;
+  verdict.candidate = looks.candidate;
+  is_last = is_last || looks.taken + 1 == kMostLooks;
+  const double left = std::ldexp(1.0, -looks.taken++);  // of the candidate's level
   const auto i = static_cast<double>(verdict.candidate);
-  verdict.alpha = kAlpha / (i * (i + 1.0));
+  verdict.alpha = kAlpha / (i * (i + 1.0)) * (is_last ? left : left / 2.0);
   const Moments sample = moments_of(speedups);
   verdict.mean = sample.mean;
   verdict.bound = lower_bound_of_mean(speedups, sample, verdict.alpha, seed_, verdict.candidate);
-  verdict.passed = verdict.bound > std::log(kLeastSpeedup);
+  const double least = std::log(kLeastSpeedup);
+  verdict.passed = verdict.bound > least;
+  verdict.is_open = !verdict.passed && !is_last && verdict.mean > least;
   verdict.reason = tell(verdict);
   return verdict;
 }

@@ -21,12 +21,22 @@ std::vector<PairedTime> times_of(int count, const std::function<double()>& log_s
   return times;
 }
 
+// Of a candidate that is looked at once.
+GateVerdict judge(PairedGate& gate, const std::vector<PairedTime>& times) {
+  GateLooks looks;
+  return gate.judge(times, looks, /*is_last=*/true);
+}
+
+GateVerdict judge(PairedGate&& gate, const std::vector<PairedTime>& times) {
+  return judge(gate, times);
+}
+
 double pass_rate(int runs, int64_t num_judged, int conversations,
                  const std::function<double()>& log_speedup) {
   int passed = 0;
   for (int run = 0; run < runs; ++run) {
     PairedGate gate(run, num_judged);
-    passed += gate.judge(times_of(conversations, log_speedup)).passed ? 1 : 0;
+    passed += judge(gate, times_of(conversations, log_speedup)).passed ? 1 : 0;
   }
   return static_cast<double>(passed) / runs;
 }
@@ -48,7 +58,7 @@ TEST(PairedGate, TellsItsNumbers) {
   Noise noise(1);
   const auto times = times_of(100, [&] { return 0.05 + 0.02 * noise.normal(); });
   PairedGate gate(/*seed=*/5);
-  const GateVerdict verdict = gate.judge(times);
+  const GateVerdict verdict = judge(gate, times);
   EXPECT_TRUE(verdict.passed) << verdict.reason;
   EXPECT_EQ(verdict.candidate, 1);
   EXPECT_EQ(verdict.num_conversations, 100);
@@ -57,14 +67,14 @@ TEST(PairedGate, TellsItsNumbers) {
   // Student's quantile of 99 degrees is 1.984.
   EXPECT_NEAR(verdict.mean - verdict.bound, 1.984 * 0.02 / 10.0, 0.0006);
   EXPECT_NE(verdict.reason.find("over 100 conversations"), std::string::npos) << verdict.reason;
-  EXPECT_EQ(PairedGate(5).judge(times).bound, verdict.bound) << "the same again";
-  EXPECT_NE(PairedGate(6).judge(times).bound, verdict.bound);
+  EXPECT_EQ(judge(PairedGate(5), times).bound, verdict.bound) << "the same again";
+  EXPECT_NE(judge(PairedGate(6), times).bound, verdict.bound);
 }
 
 // How far below the mean the bound is, in deviations of the mean; of normal values 1.96 at least.
 double bound_distance(const std::vector<PairedTime>& times) {
   double squares = 0.0;
-  const GateVerdict verdict = PairedGate(1).judge(times);
+  const GateVerdict verdict = judge(PairedGate(1), times);
   for (const PairedTime& time : times) {
     squares += std::pow(std::log(time.incumbent_s / time.candidate_s) - verdict.mean, 2);
   }
@@ -84,7 +94,7 @@ TEST(PairedGate, SpendsItsErrorOverCandidates) {
   double spent = 0.0;
   double bound = std::numeric_limits<double>::infinity();
   for (int i = 1; i <= 30; ++i) {
-    const GateVerdict verdict = gate.judge(times);
+    const GateVerdict verdict = judge(gate, times);
     EXPECT_EQ(verdict.candidate, i);
     EXPECT_DOUBLE_EQ(verdict.alpha, 0.05 / (i * (i + 1)));
     spent += verdict.alpha;
@@ -94,15 +104,15 @@ TEST(PairedGate, SpendsItsErrorOverCandidates) {
   }
   EXPECT_LT(spent, 0.05);
   gate.reset();
-  EXPECT_EQ(gate.judge(times).candidate, 1);
-  EXPECT_EQ(PairedGate(1, gate.num_judged()).judge(times).candidate, 2);
+  EXPECT_EQ(judge(gate, times).candidate, 1);
+  EXPECT_EQ(judge(PairedGate(1, gate.num_judged()), times).candidate, 2);
 }
 
 TEST(PairedGate, RefusesWithoutATest) {
   Noise noise(2);
   PairedGate gate(1);
   auto times = times_of(63, [&] { return 0.5 + 0.1 * noise.normal(); });
-  GateVerdict verdict = gate.judge(times);
+  GateVerdict verdict = judge(gate, times);
   EXPECT_FALSE(verdict.passed);
   EXPECT_EQ(verdict.reason, "63 conversations were held out; it takes 64");
   times.push_back({});
@@ -113,21 +123,21 @@ TEST(PairedGate, RefusesWithoutATest) {
                               {-1.0, 1.0}, {1e300, 1e-300}};
   for (const PairedTime& time : wrong) {
     times.back() = time;
-    verdict = gate.judge(times);
+    verdict = judge(gate, times);
     EXPECT_FALSE(verdict.passed) << time.incumbent_s << " " << time.candidate_s;
     EXPECT_EQ(verdict.reason, "conversation 64 of 64 has a time that is none");
   }
   EXPECT_EQ(gate.num_judged(), 0);
   times.back() = {1.5, 1.0};
-  EXPECT_TRUE(gate.judge(times).passed);
+  EXPECT_TRUE(judge(gate, times).passed);
 }
 
 TEST(PairedGate, TakesTimesThatAreAllAlike) {
-  EXPECT_TRUE(PairedGate(1).judge(times_of(64, [] { return 0.01; })).passed);
-  EXPECT_FALSE(PairedGate(1).judge(times_of(64, [] { return 0.0; })).passed);
+  EXPECT_TRUE(judge(PairedGate(1), times_of(64, [] { return 0.01; })).passed);
+  EXPECT_FALSE(judge(PairedGate(1), times_of(64, [] { return 0.0; })).passed);
   // One that was never drawn again could be of any weight.
   int i = 0;
-  EXPECT_FALSE(PairedGate(1).judge(times_of(64, [&] { return i++ == 0 ? -0.5 : 0.02; })).passed);
+  EXPECT_FALSE(judge(PairedGate(1), times_of(64, [&] { return i++ == 0 ? -0.5 : 0.02; })).passed);
 }
 
 // Of candidates that gain exactly what is not enough; the level of the first is 0.025, and the
@@ -139,6 +149,68 @@ TEST(PairedGate, PassesFewThatAreNotFaster) {
             0.05);
   // Of the tenth it is 0.00045.
   EXPECT_LE(pass_rate(200, 9, 64, [&] { return kLeast + 0.1 * noise.normal(); }), 0.005);
+}
+
+// Looked at as long as it takes; conversations that it took, with a minus where it did not pass.
+int64_t judge_to_the_end(PairedGate& gate, const std::function<double()>& log_speedup) {
+  GateLooks looks;
+  std::vector<PairedTime> times;
+  for (;;) {
+    while (std::ssize(times) < looks.due()) times.push_back({std::exp(log_speedup()), 1.0});
+    const GateVerdict verdict = gate.judge(times, looks, /*is_last=*/false);
+    if (!verdict.is_open) return verdict.passed ? std::ssize(times) : -std::ssize(times);
+  }
+}
+
+TEST(PairedGate, LooksAgainWhereItIsNotSure) {
+  Noise noise(11);
+  int passed = 0;
+  int at_once = 0;
+  for (int run = 0; run < 100; ++run) {
+    PairedGate gate(run);
+    const int64_t took = judge_to_the_end(gate, [&] { return 0.02 + 0.05 * noise.normal(); });
+    passed += took > 0 ? 1 : 0;
+    at_once += took == 64 ? 1 : 0;
+    EXPECT_EQ(gate.num_judged(), 1);
+  }
+  EXPECT_GT(passed, 90);
+  EXPECT_LT(at_once, 70);
+  // What is no better is not looked at three times.
+  int64_t conversations = 0;
+  for (int run = 0; run < 100; ++run) {
+    PairedGate gate(run);
+    conversations -= judge_to_the_end(gate, [&] { return -0.01 + 0.05 * noise.normal(); });
+  }
+  EXPECT_LT(conversations, 100 * 70);
+}
+
+TEST(PairedGate, SharesALevelAmongLooks) {
+  Noise noise(12);
+  const auto times = times_of(256, [&] { return 0.006 + 0.05 * noise.normal(); });
+  PairedGate gate(1, /*num_judged=*/1);
+  GateLooks looks;
+  for (const double share : {0.5, 0.25, 0.25}) {
+    const GateVerdict verdict = gate.judge(times, looks, /*is_last=*/false);
+    EXPECT_EQ(verdict.candidate, 2);
+    EXPECT_DOUBLE_EQ(verdict.alpha, 0.05 / 6 * share);
+    EXPECT_EQ(verdict.is_open, looks.taken < PairedGate::kMostLooks);
+  }
+  GateLooks ended;
+  gate.judge(times, ended, /*is_last=*/false);
+  EXPECT_EQ(ended.candidate, 3);
+  EXPECT_DOUBLE_EQ(gate.judge(times, ended, /*is_last=*/true).alpha, 0.05 / 12 / 2) << "the rest";
+}
+
+// At the level 0.025, however often it is looked at; the binomial deviation is 0.008.
+TEST(PairedGate, PassesNoMoreForLookingAgain) {
+  Noise noise(13);
+  int passed = 0;
+  for (int run = 0; run < 400; ++run) {
+    PairedGate gate(run);
+    const auto null = [&] { return kLeast + 0.1 * noise.normal(); };
+    passed += judge_to_the_end(gate, null) > 0 ? 1 : 0;
+  }
+  EXPECT_LT(passed, 0.045 * 400);
 }
 
 TEST(PairedGate, PassesFivePercentAtOnce) {

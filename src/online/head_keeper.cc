@@ -19,7 +19,7 @@ constexpr int64_t kLookEvery = 4;
 // What is shown of the current head: the weight of a new batch.
 constexpr double kShownWeight = 0.3;
 // Held-out records that are kept for candidates, and all that wait to be looked at.
-constexpr size_t kMostHeldOut = 128;
+constexpr size_t kMostHeldOut = 256;
 constexpr size_t kMostUnread = 4 * HeadKeeper::kBatch;
 constexpr int64_t kMostBytes = int64_t{1} << 29;  // of either
 // Conversations whose begin is remembered.
@@ -178,6 +178,11 @@ bool HeadKeeper::work(bool flush) {
     begin_trial();
     return true;
   }
+  // A newer candidate is likelier to be good than one that has not shown it yet.
+  if (waiting_ && trial_->looks().taken > 0) {
+    judge(/*is_last=*/true);
+    return true;
+  }
   if (!trial_) return false;
   const int64_t before = trial_->num_conversations();
   go_on_with_trial();
@@ -199,7 +204,7 @@ void HeadKeeper::look_at(const KeptRecords& batch) {
   if (watch_) add_to_watch(views, scores);
   if (current_.version != version || !trial_) return;
   trial_->add(batch, scores, cost_);
-  judge();
+  judge_if_due();
 }
 
 void HeadKeeper::keep(const KeptRecords& batch) {
@@ -287,13 +292,17 @@ void HeadKeeper::go_on_with_trial() {
   const KeptRecords records = trial_->take(kBatch);
   if (records.empty()) return;
   trial_->add(records, score_current(views_of(records)), cost_);
-  judge();
+  judge_if_due();
 }
 
-void HeadKeeper::judge() {
-  if (trial_->num_conversations() < PairedGate::kLeastConversations) return;
+void HeadKeeper::judge_if_due() {
+  if (trial_->num_conversations() >= trial_->looks().due()) judge(/*is_last=*/false);
+}
+
+void HeadKeeper::judge(bool is_last) {
+  const GateVerdict verdict = trial_->judge(gate_, is_last);
+  if (verdict.is_open) return;
   const HeadTrial trial = *std::exchange(trial_, std::nullopt);
-  const GateVerdict verdict = gate_.judge(trial.times());
   tell({{"kind", "verdict"},
         {"step", trial.candidate().step},
         {"passed", verdict.passed},

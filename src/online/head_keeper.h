@@ -105,7 +105,8 @@ class HeadKeeper final {
   // A candidate.
   void begin_trial();
   void go_on_with_trial();
-  void judge();
+  void judge_if_due();
+  void judge(bool is_last);
   void note_judged(const HeadTrial& trial, bool passed);
   void pass(const HeadTrial& trial, const GateVerdict& verdict);
   void drop_candidates();

@@ -280,9 +280,41 @@ TEST_F(Keeper, AProvenHeadGivesTheGateItsLevelBack) {
     serve(80, 0);
   }
   ASSERT_EQ(told("verdict").size(), 4u);
-  EXPECT_EQ(told("verdict")[1].at("alpha"), 0.05 / 6);
-  EXPECT_EQ(told("verdict")[2].at("alpha"), 0.05 / 2);
-  EXPECT_EQ(told("verdict")[3].at("alpha"), 0.05 / 6);
+  // Of one look, which has half of a candidate's.
+  EXPECT_EQ(told("verdict")[1].at("alpha"), 0.05 / 6 / 2);
+  EXPECT_EQ(told("verdict")[2].at("alpha"), 0.05 / 2 / 2);
+  EXPECT_EQ(told("verdict")[3].at("alpha"), 0.05 / 6 / 2);
+}
+
+// A gain that 64 conversations do not prove.
+TEST_F(Keeper, GoesOnMeasuringWhatItIsNotSureOf) {
+  offer({0.4, 0.4});
+  serve(300, 0);
+  ASSERT_EQ(drafting_, 1);
+  offer({0.4085, 0.4085});
+  serve(300, 0);
+  ASSERT_EQ(told("verdict").size(), 2u);
+  const Json verdict = told("verdict").back();
+  EXPECT_GE(verdict.at("conversations"), 128);
+  EXPECT_TRUE(verdict.at("passed").get<bool>()) << verdict;
+  EXPECT_EQ(drafting_, 2);
+}
+
+// What is measured on gives way to what is newer, with one more look.
+TEST_F(Keeper, LooksALastTimeWhereAnotherWaits) {
+  offer({0.4, 0.4});
+  serve(300, 0);
+  offer({0.4085, 0.4085});
+  serve(80, 0);
+  ASSERT_EQ(told("verdict").size(), 1u) << "not decided";
+  offer({0.6, 0.6});
+  serve(1, 0);
+  ASSERT_EQ(told("verdict").size(), 2u);
+  EXPECT_EQ(told("verdict")[1].at("step"), 20);
+  EXPECT_LT(told("verdict")[1].at("conversations"), 128);
+  serve(64, 0);
+  EXPECT_EQ(told("verdict").size(), 3u);
+  EXPECT_EQ(store_.entry(drafting_)->metrics.at("step"), 30);
 }
 
 // Good on what it was judged by, bad on what comes: the watch brings the old one back, and training

@@ -38,6 +38,7 @@ void HeadTrial::restart(const std::deque<std::shared_ptr<const KeptRecord>>& hel
   // The newest is looked at first: it is most like what comes.
   todo_.assign(held_out.begin(), held_out.end());
   times_.clear();
+  looks_ = {};
   sum_ = incumbent_sum_ = {};
 }
 

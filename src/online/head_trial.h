@@ -46,7 +46,7 @@ class HeadTrial final {
   HeadTrial(HeadCandidate candidate, std::shared_ptr<ScoredHead> head, int64_t came)
       : candidate_(std::move(candidate)), head_(std::move(head)), came_(came) {}
 
-  // It begins anew, with records of before to look at first.
+  // It begins anew, as another one, with records of before to look at first.
   void restart(const std::deque<std::shared_ptr<const KeptRecord>>& held_out);
   // Some of those, at most `count`, which are looked at then; none when all have been.
   KeptRecords take(size_t count);
@@ -58,6 +58,8 @@ class HeadTrial final {
 
   int64_t num_conversations() const { return std::ssize(times_); }
   std::vector<PairedTime> times() const;
+  const GateLooks& looks() const { return looks_; }
+  GateVerdict judge(PairedGate& gate, bool is_last) { return gate.judge(times(), looks_, is_last); }
 
   const HeadCandidate& candidate() const { return candidate_; }
   const std::shared_ptr<ScoredHead>& head() const { return head_; }
@@ -72,6 +74,7 @@ class HeadTrial final {
   int64_t came_;
   KeptRecords todo_;                                // the next one last
   std::unordered_map<uint64_t, PairedTime> times_;  // by conversation
+  GateLooks looks_;
   AnswerScore sum_;
   AnswerScore incumbent_sum_;
 };
