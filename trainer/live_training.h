@@ -24,7 +24,7 @@ struct LiveOptions : TrainingOptions {
   std::string out;               // folder of the state and the candidates; made where there is none
   int64_t cadence = 100;         // fresh records between two candidates
   int64_t vocab_records = 64;    // that choose the first vocabulary
-  double reuse = 2.0;            // times that a record is trained on, on average
+  double reuse = 4.0;            // times that a record is trained on, on average
   double fresh_share = 0.5;      // of a batch
   double recent_share = 0.5;     // of its others; what is left is drawn from all before
   int64_t keep_bytes = 1 << 30;  // of records to train on

@@ -25,7 +25,7 @@ struct LearnOptions {
   int64_t cadence = 100;  // new answers from one candidate to the next
   int64_t draft_vocab = 4096;
   int unroll = 3;      // steps ahead that the head is trained for
-  double reuse = 2.0;  // times that an answer is trained on, in the mean
+  double reuse = 4.0;  // times that an answer is trained on, in the mean
   double learning_rate = 1e-3;
   double discard = 0.0;    // what a token drafted in vain counts in the loss; 0: nothing
   std::string first_head;  // a folder: drafts in a store that has none which does; may be empty

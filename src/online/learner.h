@@ -41,7 +41,7 @@ struct LearnerOptions {
   int engine_threads = 0;  // all of the team that the engine is created with
   int idle_threads = 1;    // the trainer's without any of its own
   // As the trainer's arguments say.
-  double reuse = 2.0;
+  double reuse = 4.0;
   int64_t draft_vocab = 4096;
   int64_t cadence = 100;
   // Between two looks at whether it pays, and what it has to bring (LearningShare::Options).

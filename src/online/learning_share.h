@@ -51,7 +51,7 @@ class LearningShare final {
   struct Options {
     int threads = 2;                 // of the engine
     int spare = 1;                   // of them that learning may take
-    double reuse = 2.0;              // times that a token is trained on
+    double reuse = 4.0;              // times that a token is trained on
     double head_weights = 1e7;       // head_parameters()
     double head_size = 0.1;          // a head's bytes against the target's
     double verdict_answers = 114.0;  // that come from a training step to its verdict, in the mean
