@@ -291,7 +291,7 @@ class LearningBench final {
     for (int draft = 0; draft <= ReplayedHead::kMostDepth; ++draft) {
       StepWork work;
       work.add_sequence(draft + 1, keys / std::ssize(requests_));
-      steps.push_back(cost.step.timed(work));
+      steps.push_back(cost.step.predict(work));
     }
     return {{"steps", std::move(steps)}, {"drafting", cost.drafting}};
   }

@@ -189,6 +189,9 @@ Result<std::unique_ptr<Engine>> Engine::create(const Model& model, const KernelT
   if (state->options.commit_kv) state->cache.pool().commit(team);
   state->team_costs = time_teams(*state);
   state->cost = state->first_cost = state->team_costs.timed(team.capacity());
+  for (int threads = 1; threads <= team.capacity(); ++threads) {
+    state->averages[static_cast<size_t>(threads)] = StepAverages(state->team_costs.timed(threads));
+  }
   return std::unique_ptr<Engine>(new Engine(std::move(state)));
 }
 
@@ -292,6 +295,10 @@ EngineLoad Engine::load() const {
 
 StepCost Engine::timed_cost(int threads) const {
   return state_->team_costs.timed(threads);
+}
+
+StepCost Engine::average_cost() const {
+  return state_->averages[static_cast<size_t>(state_->team.size())].cost();
 }
 Decoder& Engine::decoder() {
   return state_->decoder;

@@ -151,6 +151,8 @@ class Engine final {
   // Of the model's steps by a team of so many threads, as they were timed at first; never changes,
   // any thread may ask. Of a size that was not timed, derived from one that was.
   StepCost timed_cost(int threads) const;
+  // Of those by the team as large as it is, as they have come out for minutes (StepAverages).
+  StepCost average_cost() const;
   Decoder& decoder();
   // Weights, instruction set, key/value type and engine version: what "same tokens" is promised
   // for.

@@ -29,6 +29,7 @@ void learn_cost(EngineState& state, double seconds) {
   state.stats.timed_seconds += state.first_cost.predict(state.step_work);
   state.stats.mispredicted_seconds += std::abs(seconds - state.cost.predict(state.step_work));
   state.cost.observe(state.step_work, seconds);
+  state.averages[static_cast<size_t>(state.team.size())].observe(state.step_work, seconds);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "models/decoder.h"
 #include "sampling/sampler.h"
 #include "spec/speculator.h"
+#include "spec/step_averages.h"
 #include "spec/step_cost.h"
 #include "spec/team_costs.h"
 #include "tensor/buffer.h"
@@ -92,6 +93,8 @@ struct EngineState {
 
   StepCost first_cost;  // as it was timed; of the model, by the team as large as it is
   TeamCosts team_costs;
+  // By the team's size, from 0.
+  std::vector<StepAverages> averages{static_cast<size_t>(team.capacity()) + 1};
   std::atomic<int> wanted_threads;  // of the team, from the next step on
 
   LoadMeter load;

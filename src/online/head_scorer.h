@@ -14,7 +14,7 @@ namespace forerun {
 
 // What decoding takes in the living engine.
 struct DecodingCost {
-  StepCost step;           // as it was timed at first
+  StepCost step;           // as it came out for minutes
   double sequences = 1.0;  // that decode together
   // Steps of a head against what its size alone would make them.
   double drafting = 1.0;

@@ -124,9 +124,7 @@ Learner::~Learner() {
 
 void Learner::start(Engine& engine) {
   engine_ = &engine;
-  // Not what steps take now: sizes that are not made, since nobody drafts, would be priced by a
-  // quieter machine than those that are.
-  follow_team(engine.threads());
+  living_.cost.step = engine.average_cost();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -148,14 +146,9 @@ void Learner::on_sequence_end(const SequenceEnd& end) {
   const auto running = static_cast<double>(stats.running);
   living_.cost.sequences += kSequencesWeight * (running - living_.cost.sequences);
   living_.swap_seconds = stats.head_swap_seconds;
-  follow_team(stats.threads);
+  // Not what steps take now, which is other for sizes that are made than for those that are not.
+  living_.cost.step = engine_->average_cost();
   learn_cost(stats);
-}
-
-void Learner::follow_team(int threads) {
-  if (living_.threads == threads) return;
-  living_.threads = threads;
-  living_.cost.step = engine_->timed_cost(threads);
 }
 
 // How much longer than by its size drafting takes, where steps take as long as they do now.

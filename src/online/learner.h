@@ -84,7 +84,6 @@ class Learner final : public Learning {
   struct Living {
     TraceCapture::Stats capture;
     DecodingCost cost;
-    int threads = 0;  // that it is the cost of
     double swap_seconds = 0.0;
   };
   // Of the engine, when its costs were compared last.
@@ -100,7 +99,6 @@ class Learner final : public Learning {
 
   // The engine's thread.
   void on_sequence_end(const SequenceEnd& end);
-  void follow_team(int threads);
   void learn_cost(const EngineStats& stats);
 
   // The loop's thread.

@@ -70,6 +70,13 @@ StepCost StepCost::scaled(double factor) const {
   return cost;
 }
 
+StepCost StepCost::rescaled(double scale, const std::array<double, kSizes>& of_sizes) const {
+  StepCost cost = *this;
+  cost.scale_ = scale;
+  cost.size_scale_ = of_sizes;
+  return cost;
+}
+
 void StepCost::observe(const StepWork& work, double seconds) {
   const double predicted = predict(work);
   if (predicted <= 0.0) return;

@@ -52,6 +52,11 @@ class StepCost final {
   // That of a model whose steps take `factor` times as long, until it is observed.
   StepCost scaled(double factor) const;
 
+  // That of the same timings with other scales: of all steps, and of each class of sizes.
+  static constexpr int kSizes = 14;  // classes of rows: 1, 2, 3–4, 5–8, …
+  static int size_of(int64_t rows);
+  StepCost rescaled(double scale, const std::array<double, kSizes>& of_sizes) const;
+
   // A step took `seconds`.
   void observe(const StepWork& work, double seconds);
 
@@ -61,9 +66,7 @@ class StepCost final {
 
  private:
   static constexpr int kMaxPoints = 16;
-  static constexpr int kSizes = 14;  // classes of rows: 1, 2, 3–4, 5–8, …
 
-  static int size_of(int64_t rows);
   double unscaled_rows(int64_t rows) const;
 
   std::array<StepTimes::Point, kMaxPoints> points_ = {};
