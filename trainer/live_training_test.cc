@@ -38,6 +38,7 @@ class LiveTrainingTest : public testing::Test {
     options.vocab_records = 8;
     options.loss.steps = 3;
     options.batch = 8;
+    options.reuse = 2.0;
     options.adam = {.learning_rate = 3e-3, .warmup_steps = 10};
   }
   void begin() {

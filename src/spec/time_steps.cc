@@ -74,6 +74,7 @@ StepCost time_steps(Decoder& decoder, KvPool& pool) {
   if (many > 0) steps.push_back({.rows = steps[many].rows, .depth = kDepth});
   time_by_turns(decoder, pool, steps);
   std::vector<StepTimes::Point> points;
+  points.reserve(num_shallow);
   for (size_t i = 0; i < num_shallow; ++i) points.push_back({steps[i].rows, steps[i].seconds});
   const auto added = [&](size_t deep, size_t shallow) {
     return std::max(0.0, (steps[deep].seconds - steps[shallow].seconds) / kDepth);
