@@ -300,6 +300,7 @@ StepCost Engine::timed_cost(int threads) const {
 StepCost Engine::average_cost() const {
   return state_->averages[static_cast<size_t>(state_->team.size())].cost();
 }
+
 Decoder& Engine::decoder() {
   return state_->decoder;
 }
