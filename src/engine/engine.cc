@@ -293,12 +293,13 @@ EngineLoad Engine::load() const {
   return state_->load.read();
 }
 
-StepCost Engine::timed_cost(int threads) const {
-  return state_->team_costs.timed(threads);
+StepCost Engine::average_cost() const {
+  return average_cost(state_->team.size());
 }
 
-StepCost Engine::average_cost() const {
-  return state_->averages[static_cast<size_t>(state_->team.size())].cost();
+StepCost Engine::average_cost(int threads) const {
+  const auto working = static_cast<size_t>(state_->team.size());
+  return state_->averages[working].cost_of(state_->team_costs.timed(threads));
 }
 
 Decoder& Engine::decoder() {

@@ -148,11 +148,12 @@ class Engine final {
   EngineStats stats() const;
   // From any thread, while step() runs.
   EngineLoad load() const;
-  // Of the model's steps by a team of so many threads, as they were timed at first; never changes,
-  // any thread may ask. Of a size that was not timed, derived from one that was.
-  StepCost timed_cost(int threads) const;
-  // Of those by the team as large as it is, as they have come out for minutes (StepAverages).
+  // Of the model's steps by the team as large as it is, as they have come out for minutes
+  // (StepAverages).
   StepCost average_cost() const;
+  // By a team of so many threads: what was timed at load, scaled as the one that works has come
+  // out. What was seen of the other size is of other minutes.
+  StepCost average_cost(int threads) const;
   Decoder& decoder();
   // Weights, instruction set, key/value type and engine version: what "same tokens" is promised
   // for.

@@ -75,7 +75,6 @@ TEST(ResizeTeam, AnotherThreadMayAskAtAnyInstant) {
       engine.set_threads(static_cast<int>(1 + asked % kThreads));
       // What may be read meanwhile.
       EXPECT_GE(engine.load().busy_seconds, 0.0);
-      EXPECT_GT(engine.timed_cost(2).predict({.rows = 1}), 0.0);
       ++asked;
       std::this_thread::yield();
     }
@@ -94,9 +93,9 @@ TEST(ResizeTeam, TimesTheSmallerTeamAtLoad) {
   EXPECT_EQ(engine.threads(), kThreads);
   // Of sizes that were not timed the next larger one's work is divided: of this one not.
   const StepWork row = {.rows = 1};
-  EXPECT_NE(engine.timed_cost(3).predict(row), engine.timed_cost(4).scaled(4.0 / 3.0).predict(row));
-  EXPECT_DOUBLE_EQ(engine.timed_cost(2).predict(row),
-                   engine.timed_cost(3).scaled(1.5).predict(row));
+  const auto seconds = [&](int threads) { return engine.average_cost(threads).predict(row); };
+  EXPECT_NE(3.0 * seconds(3), 4.0 * seconds(4));
+  EXPECT_NEAR(2.0 * seconds(2), 3.0 * seconds(3), 1e-12);
   engine.step();
   EXPECT_EQ(recorded.stats().threads, kThreads);
 }

@@ -24,8 +24,10 @@ constexpr size_t kMostUnread = 4 * HeadKeeper::kBatch;
 constexpr int64_t kMostBytes = int64_t{1} << 29;  // of either
 // Conversations whose begin is remembered.
 constexpr size_t kMostConversations = 1 << 16;
-// A head of before has to be better than the current one by this share of its time.
+// A head of before has to be better than the current one by this share of its time, as the best of
+// several that seem to be; the reference, which was never trained to suit the moment, by less.
 constexpr double kLeastRecallGain = 0.02;
+constexpr double kLeastReferenceGain = 0.005;
 constexpr size_t kNearest = 3;
 constexpr size_t kMostResident = 3;
 constexpr int64_t kKeptHeads = 32;
@@ -235,8 +237,7 @@ std::vector<AnswerScore> HeadKeeper::score_current(std::span<const TraceRecord> 
 
 void HeadKeeper::look_at_firsts(std::span<const TraceRecord> views) {
   const auto of_head = current_.head->score_firsts(views);
-  const bool has_other = reference_.head != nullptr && reference_.version != current_.version;
-  const auto of_reference = has_other ? reference_.head->score_firsts(views) : of_head;
+  const auto of_reference = has_other_reference() ? reference_.head->score_firsts(views) : of_head;
   for (size_t i = 0; i < views.size(); ++i) {
     agreement_.add(views[i], current_.version, of_head[i]);
   }
@@ -526,9 +527,11 @@ void HeadKeeper::alarm(const ChangePoint::Alarm& found) {
   recall();
 }
 
-// Heads of before that may suit the traffic, the likeliest first.
+// Heads of before that may suit the traffic: the reference, which is at hand, then the likeliest.
 std::vector<int64_t> HeadKeeper::worth_recalling(const TrafficSignature& traffic) const {
   std::vector<int64_t> found;
+  if (has_other_reference()) found.push_back(reference_.version);
+  const size_t most = found.size() + kNearest;
   const Result<std::vector<HeadEntry>> entries = store_.list();
   if (!entries.ok()) return found;
   std::vector<std::pair<double, int64_t>> by_likeness;
@@ -537,53 +540,46 @@ std::vector<int64_t> HeadKeeper::worth_recalling(const TrafficSignature& traffic
   }
   std::ranges::sort(by_likeness);
   for (const auto& [unlikeness, version] : by_likeness) {
-    if (found.size() == kNearest) break;
-    if (version != current_.version) found.push_back(version);
+    if (found.size() == most) break;
+    const bool is_new = std::ranges::find(found, version) == found.end();
+    if (version != current_.version && is_new) found.push_back(version);
   }
-  const int64_t reference = reference_.version;
-  const bool is_new = reference != 0 && reference != current_.version &&
-                      std::ranges::find(found, reference) == found.end();
-  if (is_new) found.push_back(reference);
   return found;
 }
 
-// With drafts as long as suits the head on these records.
-AnswerScore HeadKeeper::score_anew(ScoredHead* head, std::span<const TraceRecord> views) const {
-  AnswerScore sum;
-  if (head == nullptr || views.empty()) return sum;
-  head->tune(views, cost_);
-  for (const AnswerScore& one : head->score(views, cost_)) forerun::add(sum, one);
-  return sum;
-}
-
-// The best on what came since the traffic changed drafts, if it is better than the current one; it
-// is watched as any new head is.
+// What is better than the current head on what came since the traffic changed drafts at once, and
+// what is better still once that is known. It is watched as any new head is; where the current one
+// stays, that is watched against the reference: of this traffic it has proven nothing.
 void HeadKeeper::recall() {
   std::vector<TraceRecord> views = views_of({recent_.begin(), recent_.end()});
   traffic_ = {};
   for (const TraceRecord& view : views) traffic_.add(view);
   std::erase_if(views, [](const TraceRecord& view) { return view.header.is_constrained != 0; });
-  const AnswerScore current = score_anew(current_.head.get(), views);
-  double best_seconds = current.seconds * (1.0 - kLeastRecallGain);
-  std::optional<Loaded> best;
+  if (views.empty()) return;
+  std::optional<Loaded> second_best;
+  AnswerScore best;
+  if (current_.head != nullptr) best = current_.head->tune(views, cost_);
   Json scores = Json::array(
-      {{{"version", current_.version}, {"acceptance_length", acceptance_length(current)}}});
+      {{{"version", current_.version}, {"acceptance_length", acceptance_length(best)}}});
   for (const int64_t version : worth_recalling(traffic_)) {
     Result<Loaded> loaded = load(version);
     if (!loaded.ok()) continue;
-    const AnswerScore sum = score_anew(loaded->head.get(), views);
-    scores.push_back({{"version", version}, {"acceptance_length", acceptance_length(sum)}});
-    if (sum.rounds == 0 || sum.seconds >= best_seconds) continue;
-    best_seconds = sum.seconds;
-    best = *std::move(loaded);
+    const AnswerScore its = loaded->head->tune(views, cost_);
+    scores.push_back({{"version", version}, {"acceptance_length", acceptance_length(its)}});
+    const double gain = version == reference_.version ? kLeastReferenceGain : kLeastRecallGain;
+    if (its.rounds == 0 || its.seconds >= best.seconds * (1.0 - gain)) continue;
+    best = its;
+    tell({{"kind", "recall"}, {"version", version}, {"scores", scores}});
+    ++swaps_.recalled;
+    second_best = current_;
+    make_current(*std::move(loaded), "recall");
   }
-  if (!best) return;
-  tell({{"kind", "recall"}, {"version", best->version}, {"scores", std::move(scores)}});
-  ++swaps_.recalled;
-  const Loaded before = current_;
-  make_current(*std::move(best), "recall");
-  go_on_from_current();
-  watch_.emplace(before);
+  if (second_best) {
+    go_on_from_current();
+    watch_.emplace(*std::move(second_best));
+  } else if (has_other_reference()) {
+    watch_.emplace(reference_);
+  }
 }
 
 void HeadKeeper::tell_status(LearningStatus& status) const {

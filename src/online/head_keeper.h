@@ -116,8 +116,10 @@ class HeadKeeper final {
   // Changed traffic.
   void alarm(const ChangePoint::Alarm& found);
   std::vector<int64_t> worth_recalling(const TrafficSignature& traffic) const;
+  bool has_other_reference() const {
+    return reference_.head != nullptr && reference_.version != current_.version;
+  }
   void recall();
-  AnswerScore score_anew(ScoredHead* head, std::span<const TraceRecord> views) const;
   // Which head drafts.
   Result<Loaded> load(int64_t version);
   void make_current(Loaded next, const char* why);

@@ -27,15 +27,18 @@ double uniform(uint64_t a, uint32_t b, uint32_t c) {
 }
 
 // Chances, by the kind of traffic, that the head is right; as a config.json tells them.
-using Worth = std::array<double, 2>;
+using Worth = std::array<double, 3>;
 
 class SimulatedHead final : public ScoredHead {
  public:
   explicit SimulatedHead(const Json& config)
-      : worth_{config.at("worth").at(0).get<double>(), config.at("worth").at(1).get<double>()},
-        id_(config.at("id").get<uint32_t>()) {}
+      : worth_(config.at("worth").get<Worth>()), id_(config.at("id").get<uint32_t>()) {}
 
-  void tune(std::span<const TraceRecord> /*records*/, const DecodingCost& /*cost*/) override {}
+  AnswerScore tune(std::span<const TraceRecord> records, const DecodingCost& cost) override {
+    AnswerScore sum;
+    for (const AnswerScore& one : score(records, cost)) add(sum, one);
+    return sum;
+  }
 
   // Conversations are easy or hard for all heads alike, and a little by chance.
   std::vector<AnswerScore> score(std::span<const TraceRecord> records,
@@ -349,6 +352,49 @@ TEST_F(Keeper, RecallsWhereOnlyTheHeadIsWorse) {
   EXPECT_EQ(told("drift")[0].at("of"), "head");
   ASSERT_EQ(told("recall").size(), 1u);
   EXPECT_EQ(drafting_, 1);
+}
+
+// What is better at once does not wait for what is better still.
+TEST_F(Keeper, TheReferenceDraftsWhileOthersAreLookedAt) {
+  offer({0.3, 0.3});
+  serve(300, 0);
+  offer({0.2, 0.6});
+  serve(64, 0);
+  ASSERT_EQ(drafting_, 1);
+  serve(60, 1);
+  offer({0.2, 0.6});
+  serve(300, 1);
+  ASSERT_EQ(drafting_, 2);
+  serve(60, 0);
+  offer({0.6, 0.05});
+  serve(300, 0);
+  ASSERT_EQ(drafting_, 3);
+  const size_t before = told("recall").size();
+  serve(60, 1);
+  const std::vector<Json> recalls = told("recall");
+  ASSERT_EQ(recalls.size(), before + 2);
+  EXPECT_EQ(recalls[before].at("version"), 1);
+  EXPECT_EQ(recalls[before + 1].at("version"), 2);
+  EXPECT_EQ(drafting_, 2);
+}
+
+// At the alarm neither is better, and behind it one is by too little for another alarm.
+TEST_F(Keeper, WatchesWhatStaysAgainstTheReference) {
+  offer({0.3, 0.36, 0.36});
+  serve(200, 0);
+  offer({0.6, 0.36, 0.335});
+  serve(400, 0);
+  ASSERT_EQ(drafting_, 2);
+  serve(32, 1);
+  ASSERT_EQ(told("drift").size(), 1u);
+  ASSERT_TRUE(told("recall").empty());
+  EXPECT_EQ(drafting_, 2);
+  serve(100, 2);
+  EXPECT_EQ(told("drift").size(), 1u);
+  EXPECT_EQ(drafting_, 1);
+  EXPECT_EQ(told("watch").back().at("verdict"), "roll_back");
+  ASSERT_FALSE(gone_on_from_.empty());
+  EXPECT_EQ(gone_on_from_.back(), store_.head_folder(1));
 }
 
 TEST_F(Keeper, NoticesTrafficThatChangesRightAfterASwap) {

@@ -33,8 +33,9 @@ class ScoredHead {
  public:
   virtual ~ScoredHead() = default;
   // Finds anew what length of drafts suits it, on these records; `score` goes on from there. A head
-  // that nobody has tuned is, on the first records it is scored on.
-  virtual void tune(std::span<const TraceRecord> records, const DecodingCost& cost) = 0;
+  // that nobody has tuned is, on the first records it is scored on. What these records come to
+  // then, all together, is near to what `score` would say, for half the work.
+  virtual AnswerScore tune(std::span<const TraceRecord> records, const DecodingCost& cost) = 0;
   // A score for each record. Heads that are compared are given the same cost.
   virtual std::vector<AnswerScore> score(std::span<const TraceRecord> records,
                                          const DecodingCost& cost) = 0;

@@ -124,7 +124,7 @@ Learner::~Learner() {
 
 void Learner::start(Engine& engine) {
   engine_ = &engine;
-  living_.cost.step = engine.average_cost();
+  learn_steps();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -146,9 +146,17 @@ void Learner::on_sequence_end(const SequenceEnd& end) {
   const auto running = static_cast<double>(stats.running);
   living_.cost.sequences += kSequencesWeight * (running - living_.cost.sequences);
   living_.swap_seconds = stats.head_swap_seconds;
-  // Not what steps take now, which is other for sizes that are made than for those that are not.
-  living_.cost.step = engine_->average_cost();
+  learn_steps();
   learn_cost(stats);
+}
+
+// Not what steps take now, which is other for sizes that are made than for those that are not.
+void Learner::learn_steps() {
+  living_.cost.step = engine_->average_cost();
+  if (options_.spare_threads == 0) return;
+  const int all = engine_->threads();
+  living_.all_steps = engine_->average_cost(all);
+  living_.smaller_steps = engine_->average_cost(all - options_.spare_threads);
 }
 
 // How much longer than by its size drafting takes, where steps take as long as they do now.
@@ -464,13 +472,14 @@ void Learner::begin_sharing() {
 }
 
 LearningSituation Learner::situation() const {
-  const DecodingCost cost = decoding_cost();
-  const int all = engine_->threads();
   LearningSituation now;
   now.load = engine_->load();
-  now.all = now.smaller = cost;
-  now.all.step = engine_->timed_cost(all);
-  now.smaller.step = engine_->timed_cost(all - options_.spare_threads);
+  {
+    const std::lock_guard lock(mutex_);
+    now.all = now.smaller = living_.cost;
+    now.all.step = living_.all_steps;
+    now.smaller.step = living_.smaller_steps;
+  }
   now.heads = keeper_->learned();
   now.trained_tokens = made_.trained_tokens;
   now.lesson_tokens = lesson_tokens_;

@@ -84,6 +84,8 @@ class Learner final : public Learning {
   struct Living {
     TraceCapture::Stats capture;
     DecodingCost cost;
+    StepCost all_steps;      // of all threads
+    StepCost smaller_steps;  // of those that are left where learning has its own
     double swap_seconds = 0.0;
   };
   // Of the engine, when its costs were compared last.
@@ -99,6 +101,7 @@ class Learner final : public Learning {
 
   // The engine's thread.
   void on_sequence_end(const SequenceEnd& end);
+  void learn_steps();
   void learn_cost(const EngineStats& stats);
 
   // The loop's thread.

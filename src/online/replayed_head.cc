@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "online/learning_forecast.h"
@@ -39,12 +40,19 @@ int ReplayedHead::best_depth(const DecodingCost& cost, int64_t keys) const {
   return chances_.best_depth(seconds);
 }
 
-void ReplayedHead::tune(std::span<const TraceRecord> records, const DecodingCost& cost) {
+AnswerScore ReplayedHead::tune(std::span<const TraceRecord> records, const DecodingCost& cost) {
   ReplayScore sum;
   for (const ReplayScore& one : replay_.score(records, kFirstDepth)) sum.add(one);
   chances_.learn(sum, /*kept=*/0.0);
-  depth_ = best_depth(cost, mean_keys(records));
+  const int64_t keys = mean_keys(records);
+  depth_ = best_depth(cost, keys);
   is_tuned_ = true;
+  const auto tokens = static_cast<double>(sum.tokens);
+  const double rounds = tokens / chances_.tokens_a_round(depth_);
+  return {.tokens = sum.tokens,
+          .rounds = std::llround(rounds),
+          .seconds = rounds * round_seconds(cost, size_, depth_, keys),
+          .plain_seconds = tokens * round_seconds(cost, size_, 0, keys)};
 }
 
 std::vector<AnswerScore> ReplayedHead::score(std::span<const TraceRecord> records,

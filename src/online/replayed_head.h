@@ -20,7 +20,7 @@ class ReplayedHead final : public ScoredHead {
   ReplayedHead(const Model& target, std::shared_ptr<const Eagle3Head> head,
                const KernelTable& kernels, Team& team);
 
-  void tune(std::span<const TraceRecord> records, const DecodingCost& cost) override;
+  AnswerScore tune(std::span<const TraceRecord> records, const DecodingCost& cost) override;
   std::vector<AnswerScore> score(std::span<const TraceRecord> records,
                                  const DecodingCost& cost) override;
   double tokens_a_round() const override;

@@ -26,7 +26,7 @@ void StepAverages::observe(const StepWork& work, double seconds) {
   sums.timed /= 2.0;
 }
 
-StepCost StepAverages::cost() const {
+StepCost StepAverages::cost_of(const StepCost& timed) const {
   Sums all = {kTrustSeconds, kTrustSeconds};
   for (int size = 0; size < kDecodingSizes; ++size) {
     all.seconds += of_sizes_[size].seconds;
@@ -38,7 +38,7 @@ StepCost StepAverages::cost() const {
     const Sums& one = of_sizes_[size];
     scales[size] = (one.seconds / of_all + kTrustSeconds) / (one.timed + kTrustSeconds);
   }
-  return timed_.rescaled(of_all, scales);
+  return timed.rescaled(of_all, scales);
 }
 
 }  // namespace forerun

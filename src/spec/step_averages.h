@@ -17,7 +17,9 @@ class StepAverages final {
 
   // A step took `seconds`.
   void observe(const StepWork& work, double seconds);
-  StepCost cost() const;
+  StepCost cost() const { return cost_of(timed_); }
+  // Other steps' timings, those of another team's size, taken to have come out as these have.
+  StepCost cost_of(const StepCost& timed) const;
 
  private:
   struct Sums {

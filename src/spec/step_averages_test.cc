@@ -38,6 +38,18 @@ TEST(StepAverages, TakeSizesThatNobodyMadeToBeAsMuchSlower) {
   EXPECT_NEAR(seconds(learned, 8), 7.5e-3, 0.1e-3);
 }
 
+TEST(StepAverages, ScaleAnotherTeamsTimings) {
+  constexpr StepTimes::Point kSmaller[] = {{1, 7e-3}, {2, 8e-3}};
+  StepAverages learned = averages();
+  for (int i = 0; i < 10'000; ++i) {
+    learned.observe({.rows = 1}, 8e-3);
+    learned.observe({.rows = 2}, 12.3e-3);
+  }
+  const StepCost smaller = learned.cost_of(StepCost({.by_rows = kSmaller}));
+  EXPECT_NEAR(smaller.predict({.rows = 1}), 14e-3, 0.1e-3);
+  EXPECT_NEAR(smaller.predict({.rows = 2}), 24e-3, 0.2e-3);
+}
+
 TEST(StepAverages, PromptsSayNothingOfDrafts) {
   StepAverages learned = averages();
   for (int i = 0; i < 1'000; ++i) learned.observe({.rows = 256}, 10.0);
