@@ -430,6 +430,7 @@ Result<HeadKeeper::Loaded> HeadKeeper::load(int64_t version) {
   for (const Loaded& one : resident_) {
     if (one.version == version) return one;
   }
+  if (reference_.version == version) return reference_;
   const Result<HeadEntry> entry = store_.entry(version);
   if (!entry.ok()) return entry.error();
   Result<std::shared_ptr<ScoredHead>> head = loader_.load(store_.head_folder(version));
