@@ -149,7 +149,7 @@ class Engine final {
   // From any thread, while step() runs.
   EngineLoad load() const;
   // Of the model's steps by the team as large as it is, as they have come out for minutes
-  // (StepAverages).
+  // (StepAverages). Not while step() runs, as in on_sequence_end.
   StepCost average_cost() const;
   // By a team of so many threads: what was timed at load, scaled as the one that works has come
   // out. What was seen of the other size is of other minutes.

@@ -25,7 +25,8 @@ constexpr int64_t kMostBytes = int64_t{1} << 29;  // of either
 // Conversations whose begin is remembered.
 constexpr size_t kMostConversations = 1 << 16;
 // A head of before has to be better than the current one by this share of its time, as the best of
-// several that seem to be; the reference, which was never trained to suit the moment, by less.
+// several that seem to be; the reference, which is one and what nobody wants to be slower than, by
+// less.
 constexpr double kLeastRecallGain = 0.02;
 constexpr double kLeastReferenceGain = 0.005;
 constexpr size_t kNearest = 3;
@@ -68,7 +69,8 @@ bool is_of_kind(const Json& event, const char* key, const char* value) {
 bool restarts_gate(const Json& event) {
   const auto proven = event.find("proven");
   return is_of_kind(event, "kind", "drift") ||
-         (is_of_kind(event, "kind", "watch") && proven != event.end() && *proven == true);
+         (is_of_kind(event, "kind", "watch") && is_of_kind(event, "why", "gate") &&
+          proven != event.end() && *proven == true);
 }
 
 // Candidates that were tested since then, by the store's memory.
@@ -83,6 +85,21 @@ int64_t judged_before(const HeadStore& store) {
     if (restarts_gate(event)) judged = 0;
   }
   return judged;
+}
+
+// Heads whose drafts were others than replay finds, by the store's memory.
+std::vector<int64_t> disagreed_before(const HeadStore& store) {
+  std::vector<int64_t> versions;
+  const Result<std::vector<Json>> events = store.read_events(kLookedBack);
+  if (!events.ok()) return versions;
+  for (const Json& event : *events) {
+    const auto version = event.find("version");
+    if (is_of_kind(event, "kind", "disagreement") && version != event.end() &&
+        version->is_number_integer()) {
+      versions.push_back(version->get<int64_t>());
+    }
+  }
+  return versions;
 }
 
 int64_t bytes_of(const std::deque<std::shared_ptr<const KeptRecord>>& records) {
@@ -106,7 +123,8 @@ HeadKeeper::HeadKeeper(HeadStore& store, HeadLoader& loader, HeadKeeperActions a
       loader_(loader),
       actions_(std::move(actions)),
       recalls_(recalls),
-      gate_(seed, judged_before(store)) {}
+      gate_(seed, judged_before(store)),
+      disagreed_(disagreed_before(store)) {}
 
 void HeadKeeper::tell(Json event) {
   event["time"] = static_cast<double>(std::time(nullptr));
@@ -127,6 +145,7 @@ void HeadKeeper::tell_error(const Error& error) {
 }
 
 void HeadKeeper::begin() {
+  begin_with_reference();
   const Result<int64_t> version = store_.current();
   if (!version.ok()) return tell_error(version.error());
   stored_current_ = *version;
@@ -134,6 +153,15 @@ void HeadKeeper::begin() {
   Result<Loaded> loaded = load(*version);
   if (!loaded.ok()) return tell_error(loaded.error());
   make_current(*std::move(loaded), "start");
+}
+
+// Where it cannot be used, the head that drafts takes its place.
+void HeadKeeper::begin_with_reference() {
+  const Result<int64_t> version = store_.reference();
+  if (!version.ok()) return tell_error(version.error());
+  Result<Loaded> loaded = load(*version);
+  if (!loaded.ok()) return tell_error(loaded.error());
+  reference_ = *std::move(loaded);
 }
 
 // --- What comes in.
@@ -198,8 +226,10 @@ void HeadKeeper::look_at(const KeptRecords& batch) {
   keep(batch);
   const std::vector<TraceRecord> views = views_of(batch);
   const int64_t version = current_.version;
+  const int64_t alarms = alarms_;
   if (current_.head != nullptr) look_at_firsts(views);
-  if (current_.version != version) return;
+  // What a swap or an alarm has begun is not measured on what led to it.
+  if (current_.version != version || alarms_ != alarms) return;
   const bool is_asked = trial_ || watch_ || num_batches_ % kLookEvery == 0;
   const std::vector<AnswerScore> scores =
       is_asked ? score_current(views) : std::vector<AnswerScore>();
@@ -259,7 +289,13 @@ void HeadKeeper::check_agreement() {
         {"live", verdict->living},
         {"replayed", verdict->replayed}});
   ++swaps_.rolled_back;
-  if (Status status = roll_back("rollback"); !status.ok()) tell_error(status.error());
+  disagreed_.push_back(current_.version);
+  // What is watched goes back to what it is watched against, which has been judged.
+  const Status status =
+      watch_ ? activate(watch_->other.version, "rollback") : roll_back("rollback");
+  if (status.ok()) return;
+  tell_error(status.error());
+  static_cast<void>(activate(0, "rollback"));
 }
 
 // --- A candidate, from its coming to the verdict.
@@ -361,14 +397,15 @@ void HeadKeeper::pass(const HeadTrial& trial, const GateVerdict& verdict) {
         {"parent", current_.version},
         {"vocabulary", candidate.vocabulary},
         {"trained_tokens", candidate.trained_tokens}});
-  const std::vector<int64_t> pinned = {reference_.version, current_.version};
+  // A new one that was still watched has proven nothing: what came before it is what to go back to.
+  const bool was_new = watch_ && watch_->why != Watch::Why::kDrift;
+  const Loaded before = was_new ? watch_->other : current_;
+  const std::vector<int64_t> pinned = {reference_.version, current_.version, before.version};
   static_cast<void>(store_.remove_old(kKeptHeads, pinned));
-  // One that was still watched has proven nothing: what came before it is what to go back to.
-  const Loaded before = watch_ ? watch_->before : current_;
   make_current({*version, trial.head()}, "gate");
   acceptance_length_ = acceptance_length(trial.sum());
   speedup_ = speedup(trial.sum());
-  watch_.emplace(before);
+  watch_.emplace(before, Watch::Why::kGate);
 }
 
 // What was trained from a head that is no longer the one to go on from.
@@ -379,19 +416,28 @@ void HeadKeeper::drop_candidates() {
   trial_.reset();
 }
 
-// --- A new head, until it stays or goes.
+// --- A head that is watched, until it stays or goes.
+
+const char* HeadKeeper::Watch::reason() const {
+  switch (why) {
+    case Why::kGate: return "gate";
+    case Why::kRecall: return "recall";
+    case Why::kDrift: return "drift";
+  }
+  return "";
+}
 
 void HeadKeeper::add_to_watch(std::span<const TraceRecord> views,
                               std::span<const AnswerScore> current) {
   if (current.empty()) return;
-  std::vector<AnswerScore> before;
-  if (watch_->before.head != nullptr) before = watch_->before.head->score(views, cost_);
+  std::vector<AnswerScore> other;
+  if (watch_->other.head != nullptr) other = watch_->other.head->score(views, cost_);
   std::map<uint64_t, PairedTime> times;  // by conversation
   for (size_t i = 0; i < current.size(); ++i) {
     const TraceHeader& header = views[i].header;
     if (current[i].rounds == 0 || header.is_constrained != 0) continue;
     PairedTime& time = times[header.conversation];
-    time.incumbent_s += before.empty() ? current[i].plain_seconds : before[i].seconds;
+    time.incumbent_s += other.empty() ? current[i].plain_seconds : other[i].seconds;
     time.candidate_s += current[i].seconds;
   }
   for (const auto& [conversation, time] : times) {
@@ -408,18 +454,21 @@ void HeadKeeper::end_watch(bool keeps) {
   const bool is_proven = watch.test.verdict() == WatchVerdict::kKeep;
   tell({{"kind", "watch"},
         {"version", current_.version},
+        {"against", watch.other.version},
+        {"why", watch.reason()},
         {"verdict", keeps ? "keep" : "roll_back"},
         {"proven", is_proven},
         {"conversations", watch.test.num_conversations()}});
+  const bool was_new = watch.why != Watch::Why::kDrift;
   if (keeps) {
-    ++swaps_.kept;
-    // A second test has said the same: what the next candidates may err with is not used up by
-    // those before.
-    if (is_proven) gate_.reset();
+    swaps_.kept += was_new ? 1 : 0;
+    // A second test has said what the gate did: what the next candidates may err with is not used
+    // up by those before.
+    if (is_proven && watch.why == Watch::Why::kGate) gate_.reset();
     return;
   }
-  ++swaps_.rolled_back;
-  make_current(watch.before, "rollback");
+  ++(was_new ? swaps_.rolled_back : swaps_.recalled);
+  make_current(watch.other, was_new ? "rollback" : "recall");
   go_on_from_current();
 }
 
@@ -453,7 +502,12 @@ void HeadKeeper::make_current(Loaded next, const char* why) {
   if (next.head != nullptr) resident_.push_front(next);
   if (resident_.size() > kMostResident) resident_.pop_back();
   current_ = std::move(next);
-  if (reference_.head == nullptr) reference_ = current_;
+  if (reference_.head == nullptr && current_.head != nullptr) {
+    reference_ = current_;
+    if (Status status = store_.set_reference(current_.version); !status.ok()) {
+      tell_error(status.error());
+    }
+  }
   const Result<HeadEntry> entry = store_.entry(current_.version);
   vocabulary_ = entry.ok() ? entry->vocabulary : 0;
   acceptance_length_ = speedup_ = 1.0;
@@ -493,7 +547,8 @@ Status HeadKeeper::activate(int64_t version, const char* why) {
 
 Status HeadKeeper::roll_back(const char* why) {
   const Result<HeadEntry> entry = store_.entry(current_.version);
-  return activate(entry.ok() ? entry->parent : 0, why);
+  const int64_t parent = entry.ok() ? entry->parent : 0;
+  return activate(store_.entry(parent).ok() ? parent : 0, why);
 }
 
 void HeadKeeper::follow_store() {
@@ -524,45 +579,56 @@ void HeadKeeper::alarm(const ChangePoint::Alarm& found) {
   bound(recent_, std::max(static_cast<size_t>(found.num_conversations), kBatch / 2));
   if (trial_) trial_->restart(held_out_);
   if (!recalls_) return;
-  if (watch_) end_watch(/*keeps=*/true);
-  recall();
+  std::optional<Loaded> stay_against;
+  if (watch_) {
+    stay_against = watch_->other;
+    end_watch(/*keeps=*/true);
+  }
+  if (has_other_reference() && may_come_back(reference_.version)) stay_against = reference_;
+  recall(std::move(stay_against));
+}
+
+// Of one whose drafts are others than replay finds, replay says nothing.
+bool HeadKeeper::may_come_back(int64_t version) const {
+  return version != current_.version && std::ranges::find(disagreed_, version) == disagreed_.end();
 }
 
 // Heads of before that may suit the traffic: the reference, which is at hand, then the likeliest.
-std::vector<int64_t> HeadKeeper::worth_recalling(const TrafficSignature& traffic) const {
+std::vector<int64_t> HeadKeeper::worth_recalling() const {
   std::vector<int64_t> found;
-  if (has_other_reference()) found.push_back(reference_.version);
+  if (has_other_reference() && may_come_back(reference_.version)) {
+    found.push_back(reference_.version);
+  }
   const size_t most = found.size() + kNearest;
   const Result<std::vector<HeadEntry>> entries = store_.list();
   if (!entries.ok()) return found;
   std::vector<std::pair<double, int64_t>> by_likeness;
   for (const HeadEntry& entry : *entries) {
-    by_likeness.emplace_back(-likeness(entry.traffic, traffic.values()), entry.version);
+    by_likeness.emplace_back(-likeness(entry.traffic, traffic_.values()), entry.version);
   }
   std::ranges::sort(by_likeness);
   for (const auto& [unlikeness, version] : by_likeness) {
     if (found.size() == most) break;
     const bool is_new = std::ranges::find(found, version) == found.end();
-    if (version != current_.version && is_new) found.push_back(version);
+    if (may_come_back(version) && is_new) found.push_back(version);
   }
   return found;
 }
 
 // What is better than the current head on what came since the traffic changed drafts at once, and
-// what is better still once that is known. It is watched as any new head is; where the current one
-// stays, that is watched against the reference: of this traffic it has proven nothing.
-void HeadKeeper::recall() {
+// what is better still once that is known: the best is watched against the second best. Where the
+// current one stays, it is watched against `stay_against`, if there is such a one.
+void HeadKeeper::recall(std::optional<Loaded> stay_against) {
   std::vector<TraceRecord> views = views_of({recent_.begin(), recent_.end()});
   traffic_ = {};
   for (const TraceRecord& view : views) traffic_.add(view);
   std::erase_if(views, [](const TraceRecord& view) { return view.header.is_constrained != 0; });
   if (views.empty()) return;
   std::optional<Loaded> second_best;
-  AnswerScore best;
-  if (current_.head != nullptr) best = current_.head->tune(views, cost_);
+  AnswerScore best = current_.head->tune(views, cost_);
   Json scores = Json::array(
       {{{"version", current_.version}, {"acceptance_length", acceptance_length(best)}}});
-  for (const int64_t version : worth_recalling(traffic_)) {
+  for (const int64_t version : worth_recalling()) {
     Result<Loaded> loaded = load(version);
     if (!loaded.ok()) continue;
     const AnswerScore its = loaded->head->tune(views, cost_);
@@ -570,16 +636,19 @@ void HeadKeeper::recall() {
     const double gain = version == reference_.version ? kLeastReferenceGain : kLeastRecallGain;
     if (its.rounds == 0 || its.seconds >= best.seconds * (1.0 - gain)) continue;
     best = its;
-    tell({{"kind", "recall"}, {"version", version}, {"scores", scores}});
-    ++swaps_.recalled;
     second_best = current_;
     make_current(*std::move(loaded), "recall");
   }
+  tell({{"kind", "recall"},
+        {"version", current_.version},
+        {"recalled", second_best.has_value()},
+        {"scores", scores}});
   if (second_best) {
+    ++swaps_.recalled;
     go_on_from_current();
-    watch_.emplace(*std::move(second_best));
-  } else if (has_other_reference()) {
-    watch_.emplace(reference_);
+    watch_.emplace(*std::move(second_best), Watch::Why::kRecall);
+  } else if (stay_against) {
+    watch_.emplace(*std::move(stay_against), Watch::Why::kDrift);
   }
 }
 

@@ -56,7 +56,7 @@ class HeadKeeper final {
   HeadKeeper(HeadStore& store, HeadLoader& loader, HeadKeeperActions actions, uint64_t seed,
              bool recalls = true);
 
-  // The store's current head drafts.
+  // The store's current head drafts, and its reference is what drift is told by.
   void begin();
 
   // The next record (trace_record.h).
@@ -69,7 +69,7 @@ class HeadKeeper final {
   // Lets a head of the store draft, or with version 0 none. An Error says why there is no such
   // head.
   Status activate(int64_t version, const char* why);
-  // The one that the current head was trained from.
+  // The one that the current head was trained from; where that is gone, none.
   Status roll_back(const char* why);
   // Training goes on from the head that drafts, if one does; what was trained from another is gone.
   void go_on_from_current();
@@ -89,9 +89,17 @@ class HeadKeeper final {
     int64_t version = 0;
     std::shared_ptr<ScoredHead> head;  // null: none
   };
+  // Of the head that drafts, against another one.
   struct Watch {
-    explicit Watch(Loaded the_head) : before(std::move(the_head)) {}
-    Loaded before;
+    enum class Why : uint8_t {
+      kGate,    // it has passed the gate
+      kRecall,  // it came back when traffic changed
+      kDrift,   // it stayed when traffic changed, and has proven nothing of what is asked now
+    };
+    Watch(Loaded the_other, Why reason) : other(std::move(the_other)), why(reason) {}
+    const char* reason() const;  // as events tell it
+    Loaded other;
+    Why why;
     SequentialWatch test;
   };
 
@@ -115,13 +123,15 @@ class HeadKeeper final {
   void end_watch(bool keeps);
   // Changed traffic.
   void alarm(const ChangePoint::Alarm& found);
-  std::vector<int64_t> worth_recalling(const TrafficSignature& traffic) const;
+  std::vector<int64_t> worth_recalling() const;
+  bool may_come_back(int64_t version) const;
   bool has_other_reference() const {
     return reference_.head != nullptr && reference_.version != current_.version;
   }
-  void recall();
+  void recall(std::optional<Loaded> stay_against);
   // Which head drafts.
   Result<Loaded> load(int64_t version);
+  void begin_with_reference();
   void make_current(Loaded next, const char* why);
   std::vector<double> rates_of_late() const;
 
@@ -134,7 +144,7 @@ class HeadKeeper final {
   DecodingCost cost_;  // of the piece of work being done
 
   Loaded current_;
-  Loaded reference_;             // frozen: drift is told by it
+  Loaded reference_;             // the first that drafted: drift is told by it
   std::deque<Loaded> resident_;  // loaded of late
   int64_t stored_current_ = 0;   // what the store was seen to say
 
@@ -159,6 +169,7 @@ class HeadKeeper final {
   LearningStatus::Verdicts verdicts_;
   LearningStatus::Swaps swaps_;
   int64_t alarms_ = 0;
+  std::vector<int64_t> disagreed_;  // whose drafts were others than replay finds
   std::vector<MeasuredHead> judged_;  // since traffic moved last
   int64_t traffic_moves_ = 0;
   std::string last_error_;

@@ -80,12 +80,18 @@ class SimulatedHead final : public ScoredHead {
 
 class SimulatedLoader final : public HeadLoader {
  public:
+  explicit SimulatedLoader(std::vector<std::string>& log) : log_(log) {}
+
   Result<std::shared_ptr<ScoredHead>> load(const std::string& folder) override {
+    log_.push_back("load " + folder);
     const Result<Json> config = read_json_file(folder + "/config.json");
     if (!config.ok()) return config.error();
     if (config->contains("broken")) return Error{folder + ": a tensor is not finite"};
     return std::shared_ptr<ScoredHead>(std::make_shared<SimulatedHead>(*config));
   }
+
+ private:
+  std::vector<std::string>& log_;
 };
 
 class Keeper : public testing::Test {
@@ -100,6 +106,7 @@ class Keeper : public testing::Test {
                 [this](int64_t version, const std::shared_ptr<ScoredHead>& head) {
                   drafting_ = version;
                   head_ = head;
+                  log_.push_back("draft " + std::to_string(version));
                 },
             .go_on_from = [this](const std::string& folder) { gone_on_from_.push_back(folder); },
             .tell = [this](const Json& event) { events_.push_back(event); },
@@ -128,12 +135,17 @@ class Keeper : public testing::Test {
 
   // Served by the head that drafts; `broken`: by one that drafts otherwise than it should.
   void serve(int count, int32_t kind, bool broken = false) {
+    serve_batches(count, kind, broken);
+    while (keeper_->work(/*flush=*/true)) {
+    }
+  }
+
+  // The last of them may be waiting for a batch to be full.
+  void serve_batches(int count, int32_t kind, bool broken = false) {
     for (int i = 0; i < count; ++i) {
       keeper_->add(record(kind, broken));
       while (keeper_->work(/*flush=*/false)) {
       }
-    }
-    while (keeper_->work(/*flush=*/true)) {
     }
   }
 
@@ -195,7 +207,8 @@ class Keeper : public testing::Test {
 
   TemporaryFolder folder_;
   HeadStore store_;
-  SimulatedLoader loader_;
+  std::vector<std::string> log_;  // of heads that are loaded, and that draft
+  SimulatedLoader loader_{log_};
   bool recalls_ = true;
   std::unique_ptr<HeadKeeper> keeper_;
   int64_t drafting_ = -1;
@@ -369,12 +382,17 @@ TEST_F(Keeper, TheReferenceDraftsWhileOthersAreLookedAt) {
   offer({0.6, 0.05});
   serve(300, 0);
   ASSERT_EQ(drafting_, 3);
-  const size_t before = told("recall").size();
+  // What was loaded of late would not be loaded again.
+  restart();
+  serve(100, 0);
+  log_.clear();
   serve(60, 1);
-  const std::vector<Json> recalls = told("recall");
-  ASSERT_EQ(recalls.size(), before + 2);
-  EXPECT_EQ(recalls[before].at("version"), 1);
-  EXPECT_EQ(recalls[before + 1].at("version"), 2);
+  const std::vector<std::string> wanted = {"draft 1", "load " + store_.head_folder(2), "draft 2"};
+  EXPECT_EQ(log_, wanted);
+  const Json recall = told("recall").back();
+  EXPECT_EQ(recall.at("version"), 2);
+  EXPECT_TRUE(recall.at("recalled").get<bool>());
+  EXPECT_EQ(recall.at("scores").size(), 3u);
   EXPECT_EQ(drafting_, 2);
 }
 
@@ -387,14 +405,55 @@ TEST_F(Keeper, WatchesWhatStaysAgainstTheReference) {
   ASSERT_EQ(drafting_, 2);
   serve(32, 1);
   ASSERT_EQ(told("drift").size(), 1u);
-  ASSERT_TRUE(told("recall").empty());
+  ASSERT_EQ(told("recall").size(), 1u);
+  EXPECT_FALSE(told("recall")[0].at("recalled").get<bool>());
   EXPECT_EQ(drafting_, 2);
+  const int64_t rolled_back = status().swaps.rolled_back;
   serve(100, 2);
   EXPECT_EQ(told("drift").size(), 1u);
   EXPECT_EQ(drafting_, 1);
-  EXPECT_EQ(told("watch").back().at("verdict"), "roll_back");
+  const Json watch = told("watch").back();
+  EXPECT_EQ(watch.at("verdict"), "roll_back");
+  EXPECT_EQ(watch.at("why"), "drift");
+  EXPECT_EQ(watch.at("against"), 1);
+  EXPECT_EQ(status().swaps.recalled, 1);
+  EXPECT_EQ(status().swaps.rolled_back, rolled_back);
   ASSERT_FALSE(gone_on_from_.empty());
   EXPECT_EQ(gone_on_from_.back(), store_.head_folder(1));
+}
+
+// A batch whose last answers raise an alarm says nothing of what comes behind it.
+TEST_F(Keeper, AWatchBeginsBehindTheAlarm) {
+  offer({0.3, 0.1});
+  serve(200, 0);
+  offer({0.6, 0.15});
+  serve(400, 0);
+  ASSERT_EQ(drafting_, 2);
+  serve_batches(8, 0);
+  const size_t before = told("watch").size();
+  serve(100, 1);
+  ASSERT_EQ(told("drift").size(), 1u);
+  ASSERT_EQ(told("watch").size(), before + 1);
+  const Json watch = told("watch").back();
+  EXPECT_EQ(watch.at("why"), "drift");
+  EXPECT_TRUE(watch.at("proven").get<bool>());
+  EXPECT_GE(watch.at("conversations"), 24) << "of the new traffic alone it takes so many";
+}
+
+// As in another process: with both kinds of traffic seen, only the first head tells drift.
+TEST_F(Keeper, TheReferenceOutlivesTheProcess) {
+  offer({0.3, 0.3});
+  serve(200, 0);
+  offer({0.6, 0.05});
+  serve(400, 0);
+  ASSERT_EQ(drafting_, 2);
+  restart();
+  EXPECT_EQ(*store_.reference(), 1);
+  serve(100, 0);
+  serve(60, 1);
+  ASSERT_EQ(told("drift").size(), 1u);
+  EXPECT_EQ(told("drift")[0].at("of"), "head");
+  EXPECT_EQ(drafting_, 1);
 }
 
 TEST_F(Keeper, NoticesTrafficThatChangesRightAfterASwap) {
@@ -428,11 +487,62 @@ TEST_F(Keeper, RollsBackWhatDraftsOtherwiseThanReplayed) {
   EXPECT_EQ(head_, nullptr);
 }
 
+// Replay says nothing against it.
+TEST_F(Keeper, DoesNotRecallWhatDraftedOtherwiseThanReplayed) {
+  offer({0.3, 0.1});
+  serve(300, 0);
+  offer({0.6, 0.05});
+  serve(400, 0);
+  ASSERT_EQ(drafting_, 2);
+  serve(32, 0, /*broken=*/true);
+  ASSERT_EQ(told("disagreement").size(), 1u);
+  ASSERT_EQ(drafting_, 1);
+  restart();
+  serve(100, 0);
+  serve(60, 1);
+  ASSERT_EQ(told("drift").size(), 1u);
+  serve(60, 0);
+  ASSERT_EQ(told("drift").size(), 2u);
+  EXPECT_EQ(drafting_, 1);
+}
+
+// The one between has proven nothing.
+TEST_F(Keeper, WhatDraftsOtherwiseGoesBackToWhatItIsWatchedAgainst) {
+  serve(700, 0);
+  offer({0.3, 0.3});
+  serve(700, 0);
+  ASSERT_EQ(drafting_, 1);
+  offer({0.33, 0.33});
+  while (keeper_->work(/*flush=*/true)) {
+  }
+  ASSERT_EQ(drafting_, 2);
+  offer({0.36, 0.36});
+  while (keeper_->work(/*flush=*/true)) {
+  }
+  ASSERT_EQ(drafting_, 3);
+  serve(32, 0, /*broken=*/true);
+  ASSERT_EQ(told("disagreement").size(), 1u);
+  EXPECT_EQ(drafting_, 1);
+}
+
+// A store may have lost it.
+TEST_F(Keeper, WithoutAParentNoneDrafts) {
+  offer({0.3, 0.3});
+  serve(300, 0);
+  offer({0.6, 0.6});
+  serve(400, 0);
+  ASSERT_EQ(drafting_, 2);
+  std::filesystem::remove_all(store_.head_folder(1));
+  ASSERT_TRUE(keeper_->roll_back("rollback").ok());
+  EXPECT_EQ(drafting_, 0);
+}
+
 TEST_F(Keeper, RecallsTheHeadThatSuitedSuchTraffic) {
   return_to_earlier_traffic();
   EXPECT_EQ(drafting_, 1);
-  ASSERT_EQ(told("recall").size(), 1u);
-  EXPECT_EQ(told("recall")[0].at("version"), 1);
+  const Json recall = told("recall").back();
+  EXPECT_EQ(recall.at("version"), 1);
+  EXPECT_TRUE(recall.at("recalled").get<bool>());
   EXPECT_EQ(gone_on_from_.back(), store_.head_folder(1));
 }
 

@@ -37,7 +37,10 @@ Result<std::map<int64_t, Judgement>> read_judgements(const HeadStore& store) {
   Json passed;
   for (Json& event : *events) {
     const Json kind = field(event, "kind");
-    if (kind == "watch") judgements[version_of(event)].watch = field(event, "verdict");
+    // What was drafting when traffic changed is no new head.
+    if (kind == "watch" && field(event, "why") != "drift") {
+      judgements[version_of(event)].watch = field(event, "verdict");
+    }
     if (kind == "published") judgements[version_of(event)].verdict = std::exchange(passed, Json());
     if (kind == "verdict" && field(event, "passed") == true) passed = std::move(event);
   }

@@ -41,7 +41,8 @@ TEST_F(HeadReport, TellsAnEntryAndWhatEventsSayOfIt) {
   tell({{"kind", "verdict"}, {"passed", true}, {"step", 20}});
   publish(0);
   tell({{"kind", "verdict"}, {"passed", false}, {"step", 30}});
-  tell({{"kind", "watch"}, {"version", 1}, {"verdict", "keep"}});
+  tell({{"kind", "watch"}, {"version", 1}, {"why", "gate"}, {"verdict", "keep"}});
+  tell({{"kind", "watch"}, {"version", 1}, {"why", "drift"}, {"verdict", "roll_back"}});
   publish(1);  // by hand: no verdict is its own
   ASSERT_TRUE(store_.activate(2).ok());
 

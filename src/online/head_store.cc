@@ -241,8 +241,8 @@ Status HeadStore::check(const std::string& folder, const HeadEntry& entry,
   return {};
 }
 
-Result<int64_t> HeadStore::current() const {
-  const std::string path = current_path();
+// 0 where there is no such file.
+Result<int64_t> HeadStore::version_in(const std::string& path) const {
   std::error_code failure;
   if (!fs::exists(path, failure) && !failure) return int64_t{0};
   const Result<std::string> text = read_small_file(path, 64);
@@ -255,6 +255,21 @@ Result<int64_t> HeadStore::current() const {
   return *version;
 }
 
+Status HeadStore::write_version(const std::string& path, int64_t version) {
+  if (version != 0) {
+    if (const auto head = entry(version); !head.ok()) return head.error();
+  }
+  return write_durably(path, std::to_string(version) + "\n");
+}
+
+Result<int64_t> HeadStore::current() const {
+  return version_in(current_path());
+}
+
+Result<int64_t> HeadStore::reference() const {
+  return version_in(reference_path());
+}
+
 Result<int64_t> HeadStore::previous() const {
   Result<int64_t> version = current();
   if (!version.ok() || *version == 0) return version;
@@ -264,10 +279,11 @@ Result<int64_t> HeadStore::previous() const {
 }
 
 Status HeadStore::activate(int64_t version) {
-  if (version != 0) {
-    if (const auto head = entry(version); !head.ok()) return head.error();
-  }
-  return write_durably(current_path(), std::to_string(version) + "\n");
+  return write_version(current_path(), version);
+}
+
+Status HeadStore::set_reference(int64_t version) {
+  return write_version(reference_path(), version);
 }
 
 Result<int64_t> HeadStore::publish(const std::string& folder, HeadEntry entry) {

@@ -31,8 +31,9 @@ struct HeadEntry {
 //
 //   heads/000001/config.json, model.safetensors   as the trainer wrote them, loadable by themselves
 //   heads/000001/head.json                        its HeadEntry
-//   CURRENT                                       version of the head that drafts; 0 or absent:
-//   none events.jsonl                                  what happened, a JSON object a line
+//   CURRENT                                       version of the head that drafts; 0 or absent: none
+//   REFERENCE                                     likewise, of the one that drift is told by
+//   events.jsonl                                  what happened, a JSON object a line
 //
 // A head appears under its number by one rename, of a folder whose files are on disk, and goes by
 // one: killed at any instant, the store holds whole heads only, and CURRENT names one of them. What
@@ -60,6 +61,9 @@ class HeadStore final {
   Result<int64_t> previous() const;
   // 0: none drafts from now on.
   Status activate(int64_t version);
+  // The first that drafted, which drift is told by (change_point.h); 0: none has.
+  Result<int64_t> reference() const;
+  Status set_reference(int64_t version);
 
   // Takes the head that lies in a folder: its two files move into the store (from another file
   // system they are copied) and the folder goes. The version is the store's to give; it is
@@ -87,11 +91,14 @@ class HeadStore final {
   Status make_folders() const;
   Status lock_and_sweep();
   Result<std::vector<int64_t>> versions() const;
+  Result<int64_t> version_in(const std::string& path) const;
+  Status write_version(const std::string& path, int64_t version);
   Status check(const std::string& folder, const HeadEntry& entry, Transfer transfer) const;
   Result<int64_t> add(const std::string& folder, HeadEntry entry, Transfer transfer);
   Status remove(int64_t version);
   std::string heads_folder() const { return folder_ + "/heads"; }
   std::string current_path() const { return folder_ + "/CURRENT"; }
+  std::string reference_path() const { return folder_ + "/REFERENCE"; }
   std::string events_path() const { return folder_ + "/events.jsonl"; }
 
   std::string folder_;

@@ -179,6 +179,21 @@ TEST(HeadStore, SwitchesTheCurrentHead) {
   EXPECT_EQ(*store.current(), 0);
 }
 
+TEST(HeadStore, RemembersTheReference) {
+  const TemporaryFolder folder;
+  HeadStore store = open_store(folder);
+  EXPECT_EQ(*store.reference(), 0);
+  EXPECT_FALSE(store.set_reference(1).ok()) << "there is none";
+  publish(folder, store);
+  publish(folder, store);
+  ASSERT_TRUE(store.set_reference(1).ok());
+  ASSERT_TRUE(store.activate(2).ok());
+  EXPECT_EQ(*store.reference(), 1);
+  EXPECT_EQ(*open_store(folder).reference(), 1);
+  fs::remove_all(store.head_folder(1));
+  EXPECT_FALSE(store.reference().ok());
+}
+
 TEST(HeadStore, SaysWhatIsWrongWithCurrent) {
   const TemporaryFolder folder;
   HeadStore store = open_store(folder);

@@ -22,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kRingBytes = int64_t{1} << 28;
 // Niceness, which the trainer inherits: behind all that answers anybody.
 constexpr int kIdlePriority = 19;
 constexpr int kReservedPriority = 5;
@@ -35,6 +34,7 @@ constexpr double kLongestPause = 60.0;
 constexpr double kGoodSeconds = 60.0;
 constexpr double kEndSeconds = 20.0;
 constexpr double kStatusSeconds = 0.5;
+constexpr double kDroppedSeconds = 60.0;  // from one telling of them to the next
 constexpr double kHeadParameterBytes = 2.0;  // bf16
 // No record for so long: nothing to learn from.
 constexpr double kQuietSeconds = 10.0;
@@ -82,9 +82,9 @@ Result<std::unique_ptr<Learner>> Learner::create(LearnerOptions options, const M
                                                  EngineOptions& engine) {
   Result<HeadStore> store = HeadStore::open(options.folder, target.weights().fingerprint);
   if (!store.ok()) return store.error();
-  Result<TraceRing> records = TraceRing::create(kRingBytes);
+  Result<TraceRing> records = TraceRing::create(options.ring_bytes);
   if (!records.ok()) return records.error();
-  Result<TraceRing> lessons = TraceRing::create(kRingBytes);
+  Result<TraceRing> lessons = TraceRing::create(options.ring_bytes);
   if (!lessons.ok()) return lessons.error();
   Result<FileDescriptor> lock = lock_folder(options.folder);
   if (!lock.ok()) return lock.error();
@@ -143,6 +143,8 @@ void Learner::on_sequence_end(const SequenceEnd& end) {
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return;
   living_.capture = capture_.stats();
+  const double recording = stats.keep_seconds + living_.capture.seconds;
+  if (stats.step_seconds > 0.0) living_.capture_share = recording / stats.step_seconds;
   const auto running = static_cast<double>(stats.running);
   living_.cost.sequences += kSequencesWeight * (running - living_.cost.sequences);
   living_.swap_seconds = stats.head_swap_seconds;
@@ -182,11 +184,11 @@ LearningStatus Learner::status() const {
   LearningStatus status = status_;
   status.enabled = enabled_;
   status.records.kept = static_cast<int64_t>(records_.counts().published);
-  status.records.dropped =
-      static_cast<int64_t>(records_.counts().dropped + lessons_.counts().dropped);
+  status.records.dropped = num_dropped();
   status.records.opted_out = living_.capture.refused;
   status.records.left_out = living_.capture.left_out;
   status.capture_rate = living_.capture.rate;
+  status.capture_share = living_.capture_share;
   status.swap_seconds = living_.swap_seconds;
   return status;
 }
@@ -314,6 +316,7 @@ void Learner::loop() {
       keeper_->follow_store();
       engine_->collect_heads();
       share_machine(now);
+      tell_dropped(now);
       publish_status(now);
       status_due = now + kStatusSeconds;
     }
@@ -511,6 +514,18 @@ void Learner::share_machine(double now) {
 void Learner::tell_trainer_threads() {
   const int own = share_->own_threads();
   trainer_->tell({{"command", "threads"}, {"threads", own > 0 ? own : options_.idle_threads}});
+}
+
+int64_t Learner::num_dropped() const {
+  return static_cast<int64_t>(records_.counts().dropped + lessons_.counts().dropped);
+}
+
+void Learner::tell_dropped(double now) {
+  const int64_t dropped = num_dropped();
+  if (dropped == told_dropped_ || now < dropped_due_) return;
+  keeper_->tell({{"kind", "dropped"}, {"answers", dropped - told_dropped_}});
+  told_dropped_ = dropped;
+  dropped_due_ = now + kDroppedSeconds;
 }
 
 void Learner::publish_status(double now) {

@@ -30,6 +30,7 @@ struct LearnerOptions {
   std::vector<std::string> trainer_arguments;  // beside those that say where things are
   double rate = 1.0;                           // of the conversations that are recorded
   int64_t max_positions = 512;
+  int64_t ring_bytes = int64_t{1} << 28;  // a power of two: from the engine, and to the trainer
   bool keeps_branches = false;  // records hold what was drafted in vain, as many rows as positions
   bool trains = true;           // else heads are only watched: none comes
   bool recalls = true;          // a head of before, when traffic is as it was
@@ -83,6 +84,7 @@ class Learner final : public Learning {
   // What the engine's thread leaves at the end of a sequence.
   struct Living {
     TraceCapture::Stats capture;
+    double capture_share = 0.0;
     DecodingCost cost;
     StepCost all_steps;      // of all threads
     StepCost smaller_steps;  // of those that are left where learning has its own
@@ -118,7 +120,9 @@ class Learner final : public Learning {
   void begin_sharing();
   void share_machine(double now);
   LearningSituation situation() const;
+  int64_t num_dropped() const;
   void tell_trainer_threads();
+  void tell_dropped(double now);
   void publish_status(double now);
   HeadKeeperActions actions();
   void let_draft(int64_t version, const std::shared_ptr<ScoredHead>& head);
@@ -147,6 +151,8 @@ class Learner final : public Learning {
   std::string begin_from_;      // a head that the next trainer begins with
   double record_time_ = 0.0;    // when the last one came
   int64_t num_not_spilled_ = 0;
+  int64_t told_dropped_ = 0;    // records
+  double dropped_due_ = 0.0;    // when more of them are told of
   LearningStatus made_;  // what the loop knows of itself
 
   mutable std::mutex mutex_;

@@ -37,6 +37,7 @@ class Loop : public testing::Test {
     options.trainer = make_trainer(script);
     options.trains = !script.empty();
     options.spare_threads = spare_threads_;
+    options.ring_bytes = ring_bytes_;
     options.engine_threads = team_.size();
     options.look_seconds = 0.05;
     options.least_gain = -1.0;
@@ -118,6 +119,7 @@ class Loop : public testing::Test {
   std::vector<Json> events_;
   int num_requests_ = 0;
   int spare_threads_ = 0;
+  int64_t ring_bytes_ = LearnerOptions().ring_bytes;
 };
 
 constexpr char kListens[] = "exec cat > /dev/null\n";
@@ -136,6 +138,7 @@ TEST_F(Loop, RecordsWhatIsAnsweredAndCountsWhatIsNot) {
     return learner_->status().records.opted_out > 3;
   }));
   EXPECT_LT(status.records.held_out, 12);
+  EXPECT_GT(status.capture_share, 0.0);
   EXPECT_TRUE(comes([&] { return learner_->status().trainer_up; }));
 }
 
@@ -197,6 +200,15 @@ TEST_F(Loop, StartsATrainerAnewThatEnds) {
   EXPECT_TRUE(tells) << told();
   answer(4);
   EXPECT_TRUE(comes([&] { return learner_->status().starved == Starved::kLearning; }));
+}
+
+TEST_F(Loop, TellsWhatFindsNoRoom) {
+  ring_bytes_ = 1 << 16;
+  start(kListens);  // it reads no record
+  for (int i = 0; i < 20 && of_kind("dropped").empty(); ++i) answer(16);
+  ASSERT_TRUE(comes([&] { return !of_kind("dropped").empty(); }));
+  EXPECT_GT(of_kind("dropped")[0].at("answers"), 0);
+  EXPECT_GT(learner_->status().records.dropped, 0);
 }
 
 // A head that somebody has brought is what training goes on from, where a trainer has nothing yet.

@@ -41,6 +41,7 @@ struct LearningStatus {
     int64_t held_out = 0;   // of those kept: never trained on
   } records;
   double capture_rate = 1.0;
+  double capture_share = 0.0;  // of the time of the engine's steps: keeping states and copying them
 
   int64_t head_version = 0;  // that drafts; 0: none
   int64_t vocabulary = 0;    // its generation

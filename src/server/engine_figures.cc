@@ -75,6 +75,12 @@ EngineFigures::EngineFigures(const std::string& prefix, const prometheus::Labels
   add("spec_decode_source_accepted_tokens_total", "Right tokens by what drafted them.",
       MetricType::Counter);
   for (int i = 0; i < kNumDraftSources; ++i) add_metric({{"source", source_name(i)}});
+  // Nobody else has that, so that it keeps our own name.
+  families_.push_back({"forerun_speculation_off_steps_total",
+                       "Steps without drafts, measured not to pay, or to measure that.",
+                       MetricType::Counter,
+                       {}});
+  add_metric({});
 }
 
 std::vector<prometheus::MetricFamily> EngineFigures::read(const Snapshot& snapshot) {
@@ -96,6 +102,7 @@ std::vector<prometheus::MetricFamily> EngineFigures::read(const Snapshot& snapsh
     set(family[0].metric[i], static_cast<double>(drafts.by_source[i].drafted));
     set(family[1].metric[i], static_cast<double>(drafts.by_source[i].accepted));
   }
+  set(family[2].metric.front(), static_cast<double>(drafts.off_steps));
   return families_;
 }
 

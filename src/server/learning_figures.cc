@@ -37,6 +37,8 @@ std::vector<Figure> gauges() {
           MetricType::Gauge, [](const LS& s) { return s.swap_seconds; }),
       one("forerun_capture_rate", "Share of the conversations that is recorded.", MetricType::Gauge,
           [](const LS& s) { return s.capture_rate; }),
+      one("forerun_capture_share", "Of the time of the engine's steps, what recording takes.",
+          MetricType::Gauge, [](const LS& s) { return s.capture_share; }),
       one("forerun_trainer_up", "Whether the trainer runs.", MetricType::Gauge,
           [](const LS& s) { return s.trainer_up ? 1.0 : 0.0; }),
       one("forerun_trainer_step_seconds", "Of its last step.", MetricType::Gauge,

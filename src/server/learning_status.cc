@@ -19,6 +19,7 @@ Json learning_json(const LearningStatus& status) {
             {"left_out", status.records.left_out},
             {"held_out", status.records.held_out}}},
           {"capture_rate", status.capture_rate},
+          {"capture_share", status.capture_share},
           {"head_version", status.head_version},
           {"vocabulary", status.vocabulary},
           {"acceptance_length", status.acceptance_length},

@@ -21,6 +21,7 @@ EngineThread::Snapshot some_snapshot() {
   snapshot.engine.prefix_queries = 100;
   snapshot.engine.prefix_hits = 30;
   snapshot.engine.generated_tokens = 40;
+  snapshot.engine.speculation.off_steps = 9;
   snapshot.engine.speculation.drafts = 5;
   snapshot.engine.speculation.draft_tokens = 12;
   snapshot.engine.speculation.accepted_tokens = 7;
@@ -107,6 +108,7 @@ TEST(Metrics, TakeTheEnginesFiguresFromTheSnapshot) {
   EXPECT_EQ(exposition.value("forerun:prompt_tokens_total"), 100.0);
   EXPECT_EQ(exposition.value("forerun:generation_tokens_total"), 40.0);
   EXPECT_EQ(exposition.value("forerun:num_preemptions_total"), 1.0);
+  EXPECT_EQ(exposition.value("forerun_speculation_off_steps_total"), 9.0);
   EXPECT_EQ(exposition.value("forerun:spec_decode_num_drafts_total"), 5.0);
   EXPECT_EQ(exposition.value("forerun:spec_decode_num_draft_tokens_total"), 12.0);
   EXPECT_EQ(exposition.value("forerun:spec_decode_num_accepted_tokens_total"), 7.0);
@@ -166,6 +168,7 @@ TEST(Metrics, TellOfTheLoopThatLearnsWhereThereIsOne) {
                    .trained_tokens = 4000,
                    .records = {10, 1, 2, 3, 4},
                    .capture_rate = 0.5,
+                   .capture_share = 0.004,
                    .head_version = 3,
                    .acceptance_length = 1.74,
                    .estimated_speedup = 1.3,
@@ -179,6 +182,7 @@ TEST(Metrics, TellOfTheLoopThatLearnsWhereThereIsOne) {
   const std::map<std::string, double> values = {{"forerun_head_version", 3},
                                                 {"forerun_swap_seconds", 0.002},
                                                 {"forerun_capture_rate", 0.5},
+                                                {"forerun_capture_share", 0.004},
                                                 {"forerun_trainer_up", 1},
                                                 {"forerun_trainer_step_seconds", 0.25},
                                                 {"forerun_trainer_loss", 1.5},

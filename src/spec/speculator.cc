@@ -375,6 +375,7 @@ void Speculator::choose(const DraftBudget& budget, const StepCost& cost) {
   const bool on_trial =
       !options_.forced && plain_seconds > 0.0 && std::ranges::any_of(sources_, &Source::active);
   const bool may_draft = !on_trial || trial().drafts();
+  stats_.off_steps += may_draft ? 0 : 1;
   if (may_draft) {
     for (const DraftTask& task : tasks_) draft_from_sources(task);
   }

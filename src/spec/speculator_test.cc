@@ -143,10 +143,10 @@ TEST(Speculator, DropsWhatGoesWrongAndKeepsWhatGoesRight) {
 
 // What requests with predictions take, whose rows beside the first cost `row_cost` of a step each,
 // over what they take without drafts. `cost` learns from them. `prediction_of(request, output)`
-// makes the predictions.
+// makes the predictions. `off_steps`: the Speculator's count.
 template <typename PredictionOf>
 double cost_of_drafting(double row_cost, StepCost cost, int num_requests,
-                        const PredictionOf& prediction_of) {
+                        const PredictionOf& prediction_of, int64_t* off_steps = nullptr) {
   Speculator speculator(options(), 4);
   double seconds = 0.0;
   int tokens = 0;
@@ -161,6 +161,7 @@ double cost_of_drafting(double row_cost, StepCost cost, int num_requests,
       seconds += step;
     }
   }
+  if (off_steps != nullptr) *off_steps = speculator.stats().off_steps;
   return seconds / (1e-3 * tokens);
 }
 
@@ -206,6 +207,20 @@ TEST(Speculator, FindsOutWhenRowsCostMoreThanPredicted) {
       EXPECT_LT(taken, 1.01) << row_cost << " of a step a row, " << right_of_ten << " of ten right";
     }
   }
+}
+
+TEST(Speculator, CountsTheStepsThatItHoldsDraftsBackFrom) {
+  const auto right = [](int, Tokens prediction) { return prediction; };
+  const auto wrong = [](int, Tokens prediction) {
+    for (size_t i = 0; i < prediction.size(); i += 2) prediction[i] += 500;
+    return prediction;
+  };
+  constexpr int kRequests = 40;
+  int64_t off_steps = 0;
+  cost_of_drafting(0.1, linear_cost(0.1), kRequests, right, &off_steps);
+  EXPECT_LT(off_steps, kRequests * 100 / 20) << "now and then, to measure";
+  cost_of_drafting(2.0, linear_cost(0.1), kRequests, wrong, &off_steps);
+  EXPECT_GT(off_steps, kRequests * 100 / 2);
 }
 
 TEST(Speculator, SourcesContinueEachOther) {

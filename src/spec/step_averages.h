@@ -17,8 +17,8 @@ class StepAverages final {
 
   // A step took `seconds`.
   void observe(const StepWork& work, double seconds);
-  StepCost cost() const { return cost_of(timed_); }
-  // Other steps' timings, those of another team's size, taken to have come out as these have.
+  // What steps that were timed so at load come to; of another team's size, too, which is taken to
+  // come out as this one has.
   StepCost cost_of(const StepCost& timed) const;
 
  private:

@@ -7,12 +7,16 @@ namespace {
 
 constexpr StepTimes::Point kPoints[] = {{1, 4e-3}, {2, 4.1e-3}, {8, 5e-3}, {16, 9e-3}};
 
+StepCost timed() {
+  return StepCost({.by_rows = kPoints});
+}
+
 StepAverages averages() {
-  return StepAverages(StepCost({.by_rows = kPoints}));
+  return StepAverages(timed());
 }
 
 double seconds(const StepAverages& averages, int64_t rows) {
-  return averages.cost().predict({.rows = rows});
+  return averages.cost_of(timed()).predict({.rows = rows});
 }
 
 TEST(StepAverages, BeginWithWhatWasTimed) {

@@ -56,7 +56,7 @@ def some_learning():
             "trainer_step": 1250, "trainer_step_seconds": 0.412, "trainer_loss": 2.137,
             "trainer_acceptance_length": 1.69, "trained_tokens": 812000,
             "records": {"kept": 5321, "dropped": 0, "opted_out": 12, "left_out": 0, "held_out": 660},
-            "capture_rate": 1.0, "head_version": 3, "vocabulary": 1, "acceptance_length": 1.74,
+            "capture_rate": 1.0, "capture_share": 0.004, "head_version": 3, "vocabulary": 1, "acceptance_length": 1.74,
             "estimated_speedup": 1.31, "share": {"threads": 1, "learned": 0.11, "lost": -0.04},
             "verdicts": {"passed": 2, "failed": 1, "refused": 0},
             "swaps": {"made": 3, "kept": 1, "rolled_back": 0, "recalled": 0}, "swap_seconds": 0.0007,
