@@ -420,9 +420,12 @@ void HeadKeeper::drop_candidates() {
 
 const char* HeadKeeper::Watch::reason() const {
   switch (why) {
-    case Why::kGate: return "gate";
-    case Why::kRecall: return "recall";
-    case Why::kDrift: return "drift";
+    case Why::kGate:
+      return "gate";
+    case Why::kRecall:
+      return "recall";
+    case Why::kDrift:
+      return "drift";
   }
   return "";
 }

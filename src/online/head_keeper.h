@@ -169,7 +169,7 @@ class HeadKeeper final {
   LearningStatus::Verdicts verdicts_;
   LearningStatus::Swaps swaps_;
   int64_t alarms_ = 0;
-  std::vector<int64_t> disagreed_;  // whose drafts were others than replay finds
+  std::vector<int64_t> disagreed_;    // whose drafts were others than replay finds
   std::vector<MeasuredHead> judged_;  // since traffic moved last
   int64_t traffic_moves_ = 0;
   std::string last_error_;

@@ -31,8 +31,8 @@ struct HeadEntry {
 //
 //   heads/000001/config.json, model.safetensors   as the trainer wrote them, loadable by themselves
 //   heads/000001/head.json                        its HeadEntry
-//   CURRENT                                       version of the head that drafts; 0 or absent: none
-//   REFERENCE                                     likewise, of the one that drift is told by
+//   CURRENT                                       version of the head that drafts; 0 or absent:
+//   none REFERENCE                                     likewise, of the one that drift is told by
 //   events.jsonl                                  what happened, a JSON object a line
 //
 // A head appears under its number by one rename, of a folder whose files are on disk, and goes by

@@ -34,7 +34,7 @@ constexpr double kLongestPause = 60.0;
 constexpr double kGoodSeconds = 60.0;
 constexpr double kEndSeconds = 20.0;
 constexpr double kStatusSeconds = 0.5;
-constexpr double kDroppedSeconds = 60.0;  // from one telling of them to the next
+constexpr double kDroppedSeconds = 60.0;     // from one telling of them to the next
 constexpr double kHeadParameterBytes = 2.0;  // bf16
 // No record for so long: nothing to learn from.
 constexpr double kQuietSeconds = 10.0;

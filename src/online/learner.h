@@ -151,9 +151,9 @@ class Learner final : public Learning {
   std::string begin_from_;      // a head that the next trainer begins with
   double record_time_ = 0.0;    // when the last one came
   int64_t num_not_spilled_ = 0;
-  int64_t told_dropped_ = 0;    // records
-  double dropped_due_ = 0.0;    // when more of them are told of
-  LearningStatus made_;  // what the loop knows of itself
+  int64_t told_dropped_ = 0;  // records
+  double dropped_due_ = 0.0;  // when more of them are told of
+  LearningStatus made_;       // what the loop knows of itself
 
   mutable std::mutex mutex_;
   Living living_;

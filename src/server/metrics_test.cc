@@ -179,20 +179,14 @@ TEST(Metrics, TellOfTheLoopThatLearnsWhereThereIsOne) {
                    .alarms = 9};
   metrics.add_learning(learning);
   const Exposition exposition = scrape(metrics);
-  const std::map<std::string, double> values = {{"forerun_head_version", 3},
-                                                {"forerun_swap_seconds", 0.002},
-                                                {"forerun_capture_rate", 0.5},
-                                                {"forerun_capture_share", 0.004},
-                                                {"forerun_trainer_up", 1},
-                                                {"forerun_trainer_step_seconds", 0.25},
-                                                {"forerun_trainer_loss", 1.5},
-                                                {"forerun_trainer_steps_total", 150},
-                                                {"forerun_trainer_starts_total", 2},
-                                                {"forerun_trained_tokens_total", 4000},
-                                                {"forerun_drift_alarms_total", 9},
-                                                {"forerun_estimated_speedup", 1.3},
-                                                {"forerun_learning_threads", 2},
-                                                {"forerun_replayed_acceptance_length", 1.74}};
+  const std::map<std::string, double> values = {
+      {"forerun_head_version", 3},         {"forerun_swap_seconds", 0.002},
+      {"forerun_capture_rate", 0.5},       {"forerun_capture_share", 0.004},
+      {"forerun_trainer_up", 1},           {"forerun_trainer_step_seconds", 0.25},
+      {"forerun_trainer_loss", 1.5},       {"forerun_trainer_steps_total", 150},
+      {"forerun_trainer_starts_total", 2}, {"forerun_trained_tokens_total", 4000},
+      {"forerun_drift_alarms_total", 9},   {"forerun_estimated_speedup", 1.3},
+      {"forerun_learning_threads", 2},     {"forerun_replayed_acceptance_length", 1.74}};
   for (const auto& [name, value] : values) {
     EXPECT_EQ(exposition.value(name), value) << name;
     EXPECT_EQ(exposition.families.at(name).type, name.ends_with("_total") ? "counter" : "gauge");

@@ -65,10 +65,10 @@ struct MeasuredGain {
 constexpr int kNumStepSizes = 12;
 
 struct SpeculationStats {
-  int64_t off_steps = 0;  // without drafts: they were measured not to pay, or to measure that
-  int64_t drafts = 0;                               // of one sequence in one step
-  int64_t draft_tokens = 0;                         // that were verified
-  int64_t accepted_tokens = 0;                      // of these
+  int64_t off_steps = 0;        // without drafts: they were measured not to pay, or to measure that
+  int64_t drafts = 0;           // of one sequence in one step
+  int64_t draft_tokens = 0;     // that were verified
+  int64_t accepted_tokens = 0;  // of these
   std::array<int64_t, kMaxDraft> accepted_at = {};  // by place in the draft
   DraftTokensBySource by_source = {};
   std::array<MeasuredGain, kNumStepSizes> measured = {};
