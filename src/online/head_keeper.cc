@@ -73,12 +73,16 @@ bool restarts_gate(const Json& event) {
           proven != event.end() && *proven == true);
 }
 
-// Candidates that were tested since then, by the store's memory.
-int64_t judged_before(const HeadStore& store) {
-  const Result<std::vector<Json>> events = store.read_events(kLookedBack);
-  if (!events.ok()) return 0;
+// The store's memory.
+std::vector<Json> events_before(const HeadStore& store) {
+  Result<std::vector<Json>> events = store.read_events(kLookedBack);
+  return events.ok() ? *std::move(events) : std::vector<Json>();
+}
+
+// Candidates that were tested since then.
+int64_t judged_before(std::span<const Json> events) {
   int64_t judged = 0;
-  for (const Json& event : *events) {
+  for (const Json& event : events) {
     const auto alpha = event.find("alpha");
     const bool was_tested = alpha != event.end() && alpha->is_number() && *alpha > 0.0;
     if (is_of_kind(event, "kind", "verdict") && was_tested) ++judged;
@@ -87,12 +91,10 @@ int64_t judged_before(const HeadStore& store) {
   return judged;
 }
 
-// Heads whose drafts were others than replay finds, by the store's memory.
-std::vector<int64_t> disagreed_before(const HeadStore& store) {
+// Heads whose drafts were others than replay finds.
+std::vector<int64_t> disagreed_before(std::span<const Json> events) {
   std::vector<int64_t> versions;
-  const Result<std::vector<Json>> events = store.read_events(kLookedBack);
-  if (!events.ok()) return versions;
-  for (const Json& event : *events) {
+  for (const Json& event : events) {
     const auto version = event.find("version");
     if (is_of_kind(event, "kind", "disagreement") && version != event.end() &&
         version->is_number_integer()) {
@@ -119,12 +121,16 @@ void bound(std::deque<std::shared_ptr<const KeptRecord>>& records, size_t most) 
 
 HeadKeeper::HeadKeeper(HeadStore& store, HeadLoader& loader, HeadKeeperActions actions,
                        uint64_t seed, bool recalls)
+    : HeadKeeper(store, loader, std::move(actions), seed, recalls, events_before(store)) {}
+
+HeadKeeper::HeadKeeper(HeadStore& store, HeadLoader& loader, HeadKeeperActions actions,
+                       uint64_t seed, bool recalls, std::span<const Json> events_before)
     : store_(store),
       loader_(loader),
       actions_(std::move(actions)),
       recalls_(recalls),
-      gate_(seed, judged_before(store)),
-      disagreed_(disagreed_before(store)) {}
+      gate_(seed, judged_before(events_before)),
+      disagreed_(disagreed_before(events_before)) {}
 
 void HeadKeeper::tell(Json event) {
   event["time"] = static_cast<double>(std::time(nullptr));

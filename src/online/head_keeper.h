@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -102,6 +103,9 @@ class HeadKeeper final {
     Why why;
     SequentialWatch test;
   };
+
+  HeadKeeper(HeadStore& store, HeadLoader& loader, HeadKeeperActions actions, uint64_t seed,
+             bool recalls, std::span<const Json> events_before);
 
   // What came.
   int64_t conversation_began(uint64_t conversation);

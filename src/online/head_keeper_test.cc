@@ -133,6 +133,22 @@ class Keeper : public testing::Test {
     ASSERT_GT(told("drift").size(), alarms);
   }
 
+  // Two candidates follow the first head, by what was held out: nothing has come to watch them on.
+  void pass_before_watched(const Worth& second, const Worth& third) {
+    serve(700, 0);
+    offer({0.3, 0.3});
+    serve(700, 0);
+    ASSERT_EQ(drafting_, 1);
+    offer(second);
+    while (keeper_->work(/*flush=*/true)) {
+    }
+    ASSERT_EQ(drafting_, 2);
+    offer(third);
+    while (keeper_->work(/*flush=*/true)) {
+    }
+    ASSERT_EQ(drafting_, 3);
+  }
+
   // Served by the head that drafts; `broken`: by one that drafts otherwise than it should.
   void serve(int count, int32_t kind, bool broken = false) {
     serve_batches(count, kind, broken);
@@ -508,18 +524,7 @@ TEST_F(Keeper, DoesNotRecallWhatDraftedOtherwiseThanReplayed) {
 
 // The one between has proven nothing.
 TEST_F(Keeper, WhatDraftsOtherwiseGoesBackToWhatItIsWatchedAgainst) {
-  serve(700, 0);
-  offer({0.3, 0.3});
-  serve(700, 0);
-  ASSERT_EQ(drafting_, 1);
-  offer({0.33, 0.33});
-  while (keeper_->work(/*flush=*/true)) {
-  }
-  ASSERT_EQ(drafting_, 2);
-  offer({0.36, 0.36});
-  while (keeper_->work(/*flush=*/true)) {
-  }
-  ASSERT_EQ(drafting_, 3);
+  pass_before_watched({0.33, 0.33}, {0.36, 0.36});
   serve(32, 0, /*broken=*/true);
   ASSERT_EQ(told("disagreement").size(), 1u);
   EXPECT_EQ(drafting_, 1);
@@ -614,18 +619,7 @@ TEST_F(Keeper, FollowsAStoreThatNamesNoHeadOnce) {
 
 // What neither of two heads decided goes back to the one before both.
 TEST_F(Keeper, AnUnprovenHeadIsNotWhatIsGoneBackTo) {
-  serve(700, 0);
-  offer({0.3, 0.3});
-  serve(700, 0);
-  ASSERT_EQ(drafting_, 1);
-  offer({0.5, 0.05});
-  while (keeper_->work(/*flush=*/true)) {
-  }
-  ASSERT_EQ(drafting_, 2);
-  offer({0.6, 0.06});
-  while (keeper_->work(/*flush=*/true)) {
-  }
-  ASSERT_EQ(drafting_, 3);
+  pass_before_watched({0.5, 0.05}, {0.6, 0.06});
   serve(60, 1);
   EXPECT_EQ(drafting_, 1);
 }
